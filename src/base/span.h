@@ -16,7 +16,7 @@ struct span {
     size_t size;
 };
 
-/* A span over a string literal (without its NUL); usable in static initialisers. */
+/* A span over a string literal (without its NUL). Not for static initialisers. */
 #define SPAN(literal) ((struct span){(const uint8_t *)("" literal), sizeof(literal) - 1})
 
 struct span span_of(const void *data, size_t size);
