@@ -12,7 +12,9 @@ enum { TEXT_BYTES = 64 * 1024 * 1024 };
 
 static void print(FILE *file, struct span text)
 {
-    (void)fwrite(text.data, 1, text.size, file);
+    if (text.size > 0) { /* nothing to say has no address either, and fwrite wants one */
+        (void)fwrite(text.data, 1, text.size, file);
+    }
 }
 
 struct config *program_load(const char *path)

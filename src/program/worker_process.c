@@ -17,7 +17,7 @@
 #include "system/random.h"
 
 
-enum { CONTROL_BACKLOG = 16, CONTROL_MODE = 0600 };
+enum { CONTROL_BACKLOG = 16, CONTROL_MODE = 0600, ADDRESSES = 256 };
 
 struct child {
     struct loop *loop;
@@ -50,9 +50,22 @@ static void stop(struct child *child, int64_t grace_ms)
     }
 }
 
+/* The configuration, with what only a running machine knows. */
+static struct config *load(const char *path)
+{
+    struct ip addresses[ADDRESSES];
+    int count = listener_machine_addresses(addresses, ADDRESSES);
+    struct config *config = program_load(path);
+
+    if (config && count > 0) {
+        config_know_machine(config, addresses, (size_t)count);
+    }
+    return config;
+}
+
 static void reload(struct child *child, const int *descriptors, size_t count)
 {
-    struct config *config = program_load(child->path);
+    struct config *config = load(child->path);
 
     if (!config || config->listener_count != count) {
         for (size_t i = 0; i < count; i++) {
@@ -183,7 +196,7 @@ int program_worker_process(int count, char **arguments)
     }
     child.path = arguments[1];
     table_key(random_number());
-    config = program_load(child.path);
+    config = load(child.path);
     if (!config) {
         return 1;
     }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,4 +306,32 @@ void listener_close(struct listener *listener)
 void listener_forget(int descriptor)
 {
     (void)close(descriptor);
+}
+
+int listener_machine_addresses(struct ip *ret_addresses, size_t capacity)
+{
+    struct ifaddrs *all;
+    size_t count = 0;
+
+    if (getifaddrs(&all) != 0) {
+        return -errno;
+    }
+    for (const struct ifaddrs *one = all; one && count < capacity; one = one->ifa_next) {
+        struct socket_address address = {0};
+        struct ip ip;
+
+        if (one->ifa_addr == NULL || (one->ifa_addr->sa_family != AF_INET &&
+                                      one->ifa_addr->sa_family != AF_INET6)) {
+            continue;
+        }
+        address.size = one->ifa_addr->sa_family == AF_INET ? sizeof(address.of.v4)
+                                                           : sizeof(address.of.v6);
+        memcpy(&address.of, one->ifa_addr, address.size);
+        ip = socket_read_address(&address).ip;
+        if (ip.family != IP_NONE) {
+            ret_addresses[count++] = ip;
+        }
+    }
+    freeifaddrs(all);
+    return (int)count;
 }

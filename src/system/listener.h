@@ -30,4 +30,7 @@ void listener_resume(struct listener *listener);
 void listener_close(struct listener *listener); /* closes the descriptor; NULL is fine */
 void listener_forget(int descriptor); /* closes a bound descriptor on which nobody will accept */
 
+/* The addresses that this machine's interfaces have, at most `capacity`. How many; -errno. */
+int listener_machine_addresses(struct ip *ret_addresses, size_t capacity);
+
 #endif

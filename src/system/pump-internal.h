@@ -14,6 +14,9 @@
 #include "system/stream.h"
 #include "system/watch-internal.h"
 
+/* What a peer may still send to a stream that lingers, to be thrown away; then his kernel waits. */
+enum { PUMP_DISCARD_BYTES = 1024 * 1024 };
+
 enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_LINGERING, STREAM_BROKEN };
 
 struct stream {
@@ -30,6 +33,7 @@ struct stream {
     struct loop_task work;
     struct timer linger;
     struct loop_orphan orphan; /* while it lingers */
+    size_t discarded_bytes;    /* since then */
     int error;                 /* why it is BROKEN */
     unsigned depth;            /* of our functions that are at work on it */
     bool dead;                 /* to be destroyed by the last leave() */

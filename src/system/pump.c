@@ -40,8 +40,9 @@ void pump_update(struct stream *stream)
     if (stream->state == STREAM_CONNECTING) {
         wanted = stream->connected_at_once ? 0 : WATCH_OUTPUT;
     } else if (stream->state != STREAM_BROKEN) {
-        bool reads = stream->state == STREAM_LINGERING ||
-                     (stream->handled && buffer_room(&stream->input) > 0);
+        bool reads = stream->state == STREAM_LINGERING
+                         ? stream->discarded_bytes < PUMP_DISCARD_BYTES
+                         : stream->handled && buffer_room(&stream->input) > 0;
 
         wanted |= reads && !stream->ended ? WATCH_INPUT : 0;
         wanted |= stream->blocked ? WATCH_OUTPUT : 0;
@@ -157,7 +158,9 @@ static int read_once(struct stream *stream)
     }
     if (got == 0) {
         stream->ended = true;
-    } else if (stream->state != STREAM_LINGERING) {
+    } else if (stream->state == STREAM_LINGERING) {
+        stream->discarded_bytes += (size_t)got;
+    } else {
         show_input(stream, (struct span){scratch, (size_t)got});
     }
     return 0;

@@ -61,7 +61,10 @@ size_t stream_output_room(const struct stream *stream);
 struct ip_endpoint stream_peer(const struct stream *stream);  /* IP_NONE for a unix socket */
 struct ip_endpoint stream_local(const struct stream *stream);
 
-/* Sends what is left (at most `linger_ms`), then closes and frees. The handler hears nothing more. */
+/*
+ * Sends what is left (at most `linger_ms`), then closes and frees. The handler hears nothing more. What
+ * the peer still sends is thrown away, up to a megabyte; what is beyond waits in his kernel.
+ */
 void stream_close(struct stream *stream, int64_t linger_ms);
 void stream_free(struct stream *stream); /* closes at once; NULL is fine */
 

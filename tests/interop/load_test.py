@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -138,8 +139,9 @@ def test_kill_9_under_load_loses_nothing():
                 relay.wait_ready(60)
         finally:
             senders.stop()
-        relay.wait_empty(120)
+        relay.wait_empty(300)
         relay.stop()
+        shutil.rmtree(relay.folder)
     delivered = {}
     for _, _, content in sink.messages:
         token = int(re.search(rb"X-Token: t(\d+)\.", content).group(1))

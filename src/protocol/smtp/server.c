@@ -215,6 +215,7 @@ void smtp_server_answer(struct smtp_server *server, const struct smtp_reply *rep
     if (question == SMTP_QUESTION_COMMIT && allowed) { /* an honest client: it starts afresh */
         server->errors = 0;
         server->idle_commands = 0;
+        server->commands = 0;
     }
 }
 

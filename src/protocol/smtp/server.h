@@ -34,10 +34,10 @@ struct smtp_server_settings {
     uint64_t text_line_bytes; /* of a line of content without CRLF; more: 550; 0: none */
     uint32_t recipients;      /* a transaction; more get 452 4.5.3 */
     uint32_t received_fields; /* more is a mail loop: 554 5.4.6 */
-    uint32_t commands;        /* a session; then 421 */
-    uint32_t errors;          /* a session, refused commands; then 421 */
+    uint32_t commands;        /* between two messages; then 421 */
+    uint32_t errors;          /* refused commands between two messages; then 421 */
     uint32_t idle_commands;   /* NOOP, RSET, VRFY, HELP, EHLO between two messages; then 421 */
-    uint32_t messages;        /* a session, announced by LIMITS MAILMAX; then 421 */
+    uint32_t messages;        /* a session, announced by LIMITS MAILMAX; then 421; 0: none */
 };
 
 enum smtp_server_step_kind {

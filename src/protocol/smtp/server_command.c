@@ -34,13 +34,16 @@ static void refuse_and_close(struct smtp_server *server, enum smtp_verb verb, un
 
 static void say_extensions(struct smtp_server *server)
 {
-    char text[EHLO_SIZE];
+    char text[EHLO_SIZE], messages[32] = "";
     const struct smtp_server_settings *settings = server->settings;
+    if (settings->messages > 0) {
+        snprintf(messages, sizeof(messages), " MAILMAX=%u", settings->messages);
+    }
     snprintf(text, sizeof(text),
              "%.*s\nPIPELINING\nSIZE %llu\n8BITMIME\nSMTPUTF8\nDSN\nCHUNKING\n"
-             "ENHANCEDSTATUSCODES\nLIMITS RCPTMAX=%u MAILMAX=%u\nHELP",
+             "ENHANCEDSTATUSCODES\nLIMITS RCPTMAX=%u%s\nHELP",
              (int)settings->hostname.size, (const char *)settings->hostname.data,
-             (unsigned long long)settings->message_bytes, settings->recipients, settings->messages);
+             (unsigned long long)settings->message_bytes, settings->recipients, messages);
     say(server, 250, "", text);
 }
 
@@ -86,7 +89,7 @@ static struct smtp_server_step do_mail(struct smtp_server *server, struct smtp_c
         refuse(server, SMTP_MAIL, 503, "5.5.1", "EHLO first");
     } else if (server->transaction.stage == SMTP_STAGE_OPEN) {
         refuse(server, SMTP_MAIL, 503, "5.5.1", "a transaction is under way");
-    } else if (server->messages >= server->settings->messages) {
+    } else if (server->settings->messages > 0 && server->messages >= server->settings->messages) {
         refuse(server, SMTP_MAIL, 421, "4.7.0", "too many messages in one session");
     } else if (!smtp_command_mail(command.argument, &offers, server->arena,
                                   &server->transaction.sender, &reply)) {

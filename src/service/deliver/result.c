@@ -1,0 +1,57 @@
+#include "service/deliver/result.h"
+
+enum { CODE_SHUTTING_DOWN = 421 };
+
+enum deliver_result deliver_result_of(const struct deliver_transaction *transaction, size_t index,
+                                      bool is_late)
+{
+    unsigned code = transaction->smtp.recipients[index].reply.code;
+
+    if (transaction->refusal.code != 0) {
+        return DELIVER_RESULT_FAILED;
+    }
+    if (!transaction->content_failed && code >= 200 && code <= 299) {
+        return DELIVER_RESULT_DELIVERED;
+    }
+    if (!transaction->content_failed && code >= 500 && code <= 599) {
+        return DELIVER_RESULT_FAILED;
+    }
+    return is_late ? DELIVER_RESULT_EXPIRED : DELIVER_RESULT_DEFERRED;
+}
+
+enum deliver_mood deliver_result_mood(const struct deliver_transaction *transaction,
+                                      const struct deliver_failure *failure)
+{
+    bool is_good = false;
+
+    if (transaction->refusal.code != 0 || transaction->content_failed) {
+        return DELIVER_MOOD_SAME; /* nothing they did */
+    }
+    if (failure != NULL) {
+        return DELIVER_MOOD_BAD;
+    }
+    for (size_t i = 0; i < transaction->smtp.recipient_count; i++) {
+        unsigned code = transaction->smtp.recipients[i].reply.code;
+
+        if (code == CODE_SHUTTING_DOWN) {
+            return DELIVER_MOOD_BAD;
+        }
+        is_good |= code >= 200 && code <= 299;
+    }
+    return is_good ? DELIVER_MOOD_GOOD : DELIVER_MOOD_SAME;
+}
+
+bool deliver_result_was_stale(const struct deliver_transaction *transaction,
+                              const struct deliver_failure *failure, uint32_t messages)
+{
+    if (failure == NULL || failure->error == 0 || messages < 2 || transaction->refusal.code != 0 ||
+        transaction->content_failed) {
+        return false;
+    }
+    for (size_t i = 0; i < transaction->smtp.recipient_count; i++) {
+        if (transaction->smtp.recipients[i].reply.code != 0) {
+            return false;
+        }
+    }
+    return true;
+}
