@@ -5,6 +5,7 @@
 #   make check        the quick part: unit, simulation and house tests
 #   make lint         clang-format and clang-tidy
 #   make san          unit, simulation and scenario tests under ASan and UBSan
+#   make sim          the simulation with SEEDS seeds (make sim SEEDS=100000)
 #   make fuzz         each fuzz target for FUZZ_SECONDS
 #   make bench        side by side with others
 #   make install      DESTDIR and PREFIX as usual
@@ -12,6 +13,7 @@
 JOBS         ?= 2
 PREFIX       ?= /usr/local
 FUZZ_SECONDS ?= 60
+SEEDS        ?= 10000
 PACKAGES     ?= tools/install-packages
 
 # A run that broke off is a failure too, whatever it had counted until then.
@@ -21,7 +23,7 @@ define run_tests
 	tools/summary $(1) && exit $$status
 endef
 
-.PHONY: build packages demo test check lint san fuzz bench install clean
+.PHONY: build packages demo test check lint san sim fuzz bench install clean
 
 build: packages
 	@tools/configure build --prefix $(PREFIX)
@@ -53,6 +55,9 @@ san:
 	@tools/configure build-san -Db_sanitize=address,undefined -Dwerror=false
 	@ninja -C build-san -j $(JOBS)
 	$(call run_tests,build-san,--suite unit --suite sim --suite scenario)
+
+sim: build
+	@build/tests/sim/world-sim -q -n $(SEEDS)
 
 fuzz:
 	@$(PACKAGES) all

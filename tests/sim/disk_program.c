@@ -1,0 +1,512 @@
+/*
+ * The program's side of the simulated disk: one writer that takes requests in order, readers beside
+ * it. Answers that came in one go reach the loop in one letter, as with the real disk.
+ */
+#include "system/disk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/require.h"
+#include "sim/disk-internal.h"
+
+enum kind { KIND_CREATE, KIND_WRITE, KIND_SYNC, KIND_RENAME, KIND_REMOVE, KIND_CLOSE, KIND_READ };
+
+struct disk_file {
+    struct disk *disk;
+    struct sim_file *file; /* NULL: not made, or removed */
+    char *name;
+    size_t uses;
+};
+
+struct request {
+    struct list node;
+    enum kind kind;
+    struct disk_file *file;
+    uint64_t offset, size;
+    void *buffer;
+    const struct span *parts;
+    size_t count;
+    bool sync;
+    char *name;
+    disk_callback *done;
+    void *context;
+    int64_t result;
+    struct sim_event event; /* of a read */
+};
+
+struct disk {
+    struct sim_disk *of;
+    struct loop *loop;
+    struct list writes, reads, answers;
+    struct sim_event work; /* the first of the writes is being done until then */
+    struct loop_task telling;
+    struct disk_counters totals;
+    bool in_telling, closed;
+};
+
+static struct sim_disk *bound;
+
+void sim_disk_bind(struct sim_disk *disk)
+{
+    bound = disk;
+}
+
+/* ---- Doing ---- */
+
+static void drop(struct disk_file *handle)
+{
+    if (--handle->uses == 0) {
+        free(handle->name);
+        free(handle);
+    }
+}
+
+static uint64_t parts_size(const struct request *request)
+{
+    uint64_t size = 0;
+
+    for (size_t i = 0; i < request->count; i++) {
+        size += request->parts[i].size;
+    }
+    return size;
+}
+
+/* The first `size` bytes of the parts. */
+static void write_parts(const struct request *request, uint64_t size)
+{
+    uint64_t offset = request->offset;
+
+    for (size_t i = 0; i < request->count && size > 0; i++) {
+        struct span part = span_first(request->parts[i], size);
+
+        sim_file_write(request->file->file, offset, part);
+        offset += part.size;
+        size -= part.size;
+    }
+}
+
+static int64_t do_sync(struct disk *disk, struct sim_file *file)
+{
+    int error = sim_disk_fault(disk->of, SIM_DISK_SYNC);
+
+    disk->totals.syncs++;
+    if (error != 0) {
+        sim_file_half_sync(disk->of, file);
+        return error;
+    }
+    if (!disk->of->ignores_syncs) {
+        sim_file_sync(file);
+    }
+    return 0;
+}
+
+static int64_t do_write(struct disk *disk, struct request *request)
+{
+    uint64_t size = parts_size(request);
+    int error = sim_disk_fault(disk->of, SIM_DISK_WRITE);
+
+    if (request->file->file == NULL) {
+        return -EBADF;
+    }
+    disk->totals.writes++;
+    if (error != 0) {
+        write_parts(request, sim_below(disk->of->sim, size + 1));
+        return error;
+    }
+    write_parts(request, size);
+    disk->totals.bytes_written += size;
+    return request->sync ? do_sync(disk, request->file->file) : 0;
+}
+
+static int64_t do_create(struct disk *disk, struct request *request)
+{
+    int error = sim_disk_fault(disk->of, SIM_DISK_CREATE);
+
+    if (error != 0) {
+        return error;
+    }
+    if (sim_file_find(disk->of, request->file->name) != NULL) {
+        return -EEXIST;
+    }
+    if (request->size > disk->of->settings.free_bytes) {
+        return -ENOSPC;
+    }
+    request->file->file = sim_file_new(disk->of, request->file->name, request->size);
+    disk->of->settings.free_bytes -= request->size;
+    return 0;
+}
+
+static int64_t do_rename(struct disk *disk, struct request *request)
+{
+    struct sim_file *file = request->file->file;
+    struct sim_file *other = sim_file_find(disk->of, request->name);
+
+    if (file == NULL) {
+        return -EBADF;
+    }
+    if (other != NULL && other != file) {
+        return -EEXIST;
+    }
+    free(file->name);
+    file->name = strdup(request->name);
+    if (file->name == NULL) {
+        require_memory_failed();
+    }
+    return 0;
+}
+
+static int64_t do_remove(struct disk *disk, struct request *request)
+{
+    struct sim_file *file = request->file->file;
+
+    if (file == NULL) {
+        return -EBADF;
+    }
+    disk->of->settings.free_bytes += file->seen.size;
+    sim_file_remove(file);
+    request->file->file = NULL;
+    return 0;
+}
+
+static int64_t do_read(struct disk *disk, struct request *request)
+{
+    const struct sim_file *file = request->file->file;
+    int error = sim_disk_fault(disk->of, SIM_DISK_READ);
+    uint64_t left;
+
+    if (file == NULL || error != 0) {
+        return file == NULL ? -EBADF : error;
+    }
+    left = request->offset < file->seen.size ? file->seen.size - request->offset : 0;
+    left = left < request->size ? left : request->size;
+    if (left > 0) {
+        sim_content_read(&file->seen, request->offset, request->buffer, left);
+    }
+    disk->totals.reads++;
+    return (int64_t)left;
+}
+
+static int64_t perform(struct disk *disk, struct request *request)
+{
+    switch (request->kind) {
+    case KIND_CREATE:
+        return do_create(disk, request);
+    case KIND_WRITE:
+        return do_write(disk, request);
+    case KIND_SYNC:
+        return request->file->file == NULL ? -EBADF : do_sync(disk, request->file->file);
+    case KIND_RENAME:
+        return do_rename(disk, request);
+    case KIND_REMOVE:
+        return do_remove(disk, request);
+    case KIND_READ:
+        return do_read(disk, request);
+    case KIND_CLOSE:
+        break;
+    }
+    return 0;
+}
+
+static void free_request(struct request *request)
+{
+    free(request->name);
+    free(request);
+}
+
+static void finish(struct disk *disk, struct request *request)
+{
+    list_remove(&request->node);
+    request->result = perform(disk, request);
+    if (request->kind == KIND_REMOVE || request->kind == KIND_CLOSE) {
+        drop(request->file); /* the owner's handle */
+    }
+    drop(request->file);
+    if (request->done == NULL) {
+        free_request(request);
+        return;
+    }
+    list_append(&disk->answers, &request->node);
+    loop_soon(disk->loop, &disk->telling);
+}
+
+static void work_on_next(struct disk *disk)
+{
+    const struct sim_disk_settings *settings = &disk->of->settings;
+    struct list *first = list_first(&disk->writes);
+    const struct request *request;
+    int64_t most_us;
+
+    if (first == NULL || sim_event_is_set(&disk->work)) {
+        return;
+    }
+    request = LIST_OF(first, const struct request, node);
+    most_us = settings->write_us;
+    if (request->sync || (request->kind != KIND_WRITE && request->kind != KIND_CLOSE)) {
+        most_us += settings->sync_us;
+    }
+    sim_event_set(&disk->work, (int64_t)sim_below(disk->of->sim, (uint64_t)most_us + 1));
+}
+
+static void on_work(void *context)
+{
+    struct disk *disk = context;
+
+    finish(disk, LIST_OF(list_first(&disk->writes), struct request, node));
+    work_on_next(disk);
+}
+
+static void on_read(void *context)
+{
+    struct request *request = context;
+
+    finish(request->file->disk, request);
+}
+
+static void tell(void *context)
+{
+    struct disk *disk = context;
+    struct list taken, *node;
+
+    list_init(&taken);
+    while ((node = list_take_first(&disk->answers)) != NULL) {
+        list_append(&taken, node);
+    }
+    disk->in_telling = true;
+    while ((node = list_take_first(&taken)) != NULL) {
+        struct request *request = LIST_OF(node, struct request, node);
+
+        if (!disk->closed) {
+            request->done(request->context, request->result);
+        }
+        free_request(request);
+    }
+    disk->in_telling = false;
+    if (disk->closed) {
+        free(disk);
+    }
+}
+
+/* ---- Opening and closing ---- */
+
+int disk_open(struct loop *loop, const char *folder, struct disk **ret_disk)
+{
+    struct disk *disk;
+
+    (void)folder;
+    require(bound != NULL);
+    if (bound->program != NULL) {
+        return -EWOULDBLOCK;
+    }
+    disk = sim_allocate(sizeof(*disk));
+    disk->of = bound;
+    disk->loop = loop;
+    list_init(&disk->writes);
+    list_init(&disk->reads);
+    list_init(&disk->answers);
+    sim_event_init(&disk->work, bound->sim, on_work, disk);
+    loop_task_init(&disk->telling, tell, disk);
+    bound->program = disk;
+    *ret_disk = disk;
+    return 0;
+}
+
+static void forget_list(struct list *list)
+{
+    struct list *node;
+
+    while ((node = list_take_first(list)) != NULL) {
+        struct request *request = LIST_OF(node, struct request, node);
+
+        sim_event_cancel(&request->event);
+        free_request(request);
+    }
+}
+
+void disk_close(struct disk *disk)
+{
+    struct list *first;
+
+    if (disk == NULL) {
+        return;
+    }
+    while ((first = list_first(&disk->writes)) != NULL) {
+        finish(disk, LIST_OF(first, struct request, node)); /* all that is queued is performed */
+    }
+    sim_event_cancel(&disk->work);
+    loop_task_cancel(&disk->telling);
+    forget_list(&disk->reads);
+    forget_list(&disk->answers);
+    disk->of->program = NULL;
+    disk->closed = true;
+    if (!disk->in_telling) {
+        free(disk);
+    }
+}
+
+/* The write that was under way has reached the disk in part, or wholly, or not at all. */
+void sim_disk_forget_requests(struct disk *program)
+{
+    struct list *first = list_first(&program->writes);
+
+    if (first != NULL && sim_event_is_set(&program->work)) {
+        struct request *request = LIST_OF(first, struct request, node);
+
+        if (request->kind != KIND_WRITE && sim_chance(program->of->sim, 500)) {
+            (void)perform(program, request);
+        } else if (request->kind == KIND_WRITE && request->file->file != NULL) {
+            write_parts(request, sim_below(program->of->sim, parts_size(request) + 1));
+        }
+    }
+    sim_event_cancel(&program->work);
+    loop_task_cancel(&program->telling);
+    forget_list(&program->writes);
+    forget_list(&program->reads);
+    forget_list(&program->answers);
+}
+
+/* ---- At start-up ---- */
+
+int disk_each(struct disk *disk, void (*visit)(void *context, const char *name), void *context)
+{
+    struct list *node;
+
+    for (node = disk->of->files.next; node != &disk->of->files; node = node->next) {
+        const struct sim_file *file = LIST_OF(node, const struct sim_file, node);
+
+        visit(context, file->name);
+    }
+    return 0;
+}
+
+static struct disk_file *new_handle(struct disk *disk, const char *name, struct sim_file *file)
+{
+    struct disk_file *handle = sim_allocate(sizeof(*handle));
+
+    handle->disk = disk;
+    handle->file = file;
+    handle->uses = 1;
+    handle->name = strdup(name);
+    if (handle->name == NULL) {
+        require_memory_failed();
+    }
+    return handle;
+}
+
+int disk_file_open(struct disk *disk, const char *name, struct disk_file **ret_file)
+{
+    struct sim_file *file = sim_file_find(disk->of, name);
+
+    if (file == NULL) {
+        return -ENOENT;
+    }
+    *ret_file = new_handle(disk, name, file);
+    return 0;
+}
+
+int64_t disk_file_size(struct disk_file *file)
+{
+    return file->file == NULL ? -EBADF : (int64_t)file->file->seen.size;
+}
+
+int64_t disk_file_read_now(struct disk_file *file, uint64_t offset, void *buffer, size_t size)
+{
+    struct request request = {.file = file, .offset = offset, .size = size, .buffer = buffer};
+
+    return do_read(file->disk, &request);
+}
+
+/* ---- Afterwards ---- */
+
+static void ask(struct list *queue, const struct request *wanted)
+{
+    struct disk *disk = wanted->file->disk;
+    struct request *request = sim_allocate(sizeof(*request));
+
+    *request = *wanted;
+    list_init(&request->node);
+    request->file->uses++;
+    list_append(queue, &request->node);
+    sim_event_init(&request->event, disk->of->sim, on_read, request);
+    if (request->kind == KIND_READ) {
+        sim_event_set(&request->event,
+                      (int64_t)sim_below(disk->of->sim, (uint64_t)disk->of->settings.read_us + 1));
+    } else {
+        work_on_next(disk);
+    }
+}
+
+struct disk_file *disk_file_create(struct disk *disk, const char *name, uint64_t size,
+                                   disk_callback *done, void *context)
+{
+    struct disk_file *file = new_handle(disk, name, NULL);
+
+    ask(&disk->writes,
+        &(struct request){
+            .kind = KIND_CREATE, .file = file, .size = size, .done = done, .context = context});
+    return file;
+}
+
+void disk_file_write(struct disk_file *file, uint64_t offset, const struct span *parts,
+                     size_t count, bool sync, disk_callback *done, void *context)
+{
+    ask(&file->disk->writes, &(struct request){.kind = KIND_WRITE,
+                                               .file = file,
+                                               .offset = offset,
+                                               .parts = parts,
+                                               .count = count,
+                                               .sync = sync,
+                                               .done = done,
+                                               .context = context});
+}
+
+void disk_file_sync(struct disk_file *file, disk_callback *done, void *context)
+{
+    ask(&file->disk->writes,
+        &(struct request){.kind = KIND_SYNC, .file = file, .done = done, .context = context});
+}
+
+void disk_file_rename(struct disk_file *file, const char *name, disk_callback *done, void *context)
+{
+    struct request request = {.kind = KIND_RENAME, .file = file, .done = done, .context = context};
+
+    request.name = strdup(name);
+    if (request.name == NULL) {
+        require_memory_failed();
+    }
+    ask(&file->disk->writes, &request);
+}
+
+void disk_file_remove(struct disk_file *file, disk_callback *done, void *context)
+{
+    ask(&file->disk->writes,
+        &(struct request){.kind = KIND_REMOVE, .file = file, .done = done, .context = context});
+}
+
+void disk_file_close(struct disk_file *file)
+{
+    ask(&file->disk->writes, &(struct request){.kind = KIND_CLOSE, .file = file});
+}
+
+void disk_file_read(struct disk_file *file, uint64_t offset, void *buffer, size_t size,
+                    disk_callback *done, void *context)
+{
+    ask(&file->disk->reads, &(struct request){.kind = KIND_READ,
+                                              .file = file,
+                                              .offset = offset,
+                                              .size = size,
+                                              .buffer = buffer,
+                                              .done = done,
+                                              .context = context});
+}
+
+int64_t disk_free_bytes(struct disk *disk)
+{
+    return (int64_t)disk->of->settings.free_bytes;
+}
+
+struct disk_counters disk_counters(const struct disk *disk)
+{
+    return disk->totals;
+}
