@@ -70,7 +70,7 @@ def test_refused_recipient_is_logged_with_its_rule():
             assert client.rcpt("x@dest.example")[0] == 250
         lines = wait_until(lambda: len(relay.log_lines(" refused ")) == 2 and
                            relay.log_lines(" refused "), what="both refusals are logged")
-        assert "line=6" in lines[0]
+        assert f"rule={relay.path}:6" in lines[0]
 
 
 def test_bounce_reaches_the_sender():

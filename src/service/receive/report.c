@@ -5,6 +5,8 @@
 
 #include "protocol/mail/received.h"
 
+enum { RULE_BYTES = 8192 }; /* a path and a number */
+
 static struct log *log_of(const struct receive_session *session)
 {
     return session->receive->context.log;
@@ -52,13 +54,24 @@ void receive_report_received(const struct receive_session *session)
     }
 }
 
+/* "file:line" of the rule that decided, as a permit says it; empty if none matched. */
+static void write_rule(struct buffer *out, const struct policy_rule *rule)
+{
+    buffer_init(out, RULE_BYTES);
+    if (rule) {
+        (void)buffer_append(out, rule->file);
+        (void)buffer_format(out, ":%u", rule->line);
+    }
+}
+
 void receive_report_verdict(const struct receive_session *session,
                             const struct policy_verdict *verdict, struct span recipient)
 {
     char client[IP_TEXT_SIZE];
-    const struct policy_rule *rule = verdict->rule;
+    struct buffer rule;
 
     write_client(session, client);
+    write_rule(&rule, verdict->rule);
     LOG_EVENT(log_of(session), LOG_INFO,
               verdict->outcome == POLICY_VERDICT_DEFER ? "tempfailed" : "refused",
               log_string("client", client), log_text("name", gate_ask_reverse_name(session->ask)),
@@ -68,8 +81,8 @@ void receive_report_verdict(const struct receive_session *session,
                                                  : (struct span){0}),
               log_text("to", recipient), log_number("code", verdict->code),
               log_text("reply", verdict->text), log_text("reason", verdict->reason),
-              log_text("file", rule ? rule->file : (struct span){0}),
-              log_number("line", rule ? rule->line : 0));
+              log_text("rule", buffer_span(&rule)));
+    buffer_done(&rule);
 }
 
 void receive_report_refused(const struct receive_session *session,

@@ -522,6 +522,44 @@ static void lingering_ends(void **state)
     finish(&world);
 }
 
+static void close_server(struct end *end)
+{
+    stream_close(end->stream, 300);
+    end->stream = NULL;
+}
+
+static void stop_when_all_is_sent(struct end *end)
+{
+    send_pattern(end);
+    if (end->sent == end->to_send) {
+        stop(end->world);
+    }
+}
+
+static void talk_without_listening(struct end *end)
+{
+    stream_pause(end->stream);
+    send_pattern(end);
+}
+
+/* Whoever neither stops talking nor listens is not read for as long as he likes. */
+static void lingering_discards_no_more_than_its_limit(void **state)
+{
+    struct world world = {.server = {.on_input = close_server},
+                          .client = {.to_send = 40000000,
+                                     .on_opened = talk_without_listening,
+                                     .on_drained = stop_when_all_is_sent,
+                                     .on_failed = stop_when_failed},
+                          .client_limits = {65536, 65536}};
+
+    (void)state;
+    begin(&world);
+    connect_client(&world);
+    loop_run(world.loop);
+    assert_true(world.client.sent < world.client.to_send);
+    finish(&world);
+}
+
 /* A loop that ends while a stream lingers cleans up after it. */
 static void close_and_stop(struct end *end)
 {
@@ -898,6 +936,7 @@ int main(void)
         cmocka_unit_test(the_end_follows_when_the_rest_is_consumed),
         cmocka_unit_test(closing_delivers_everything),
         cmocka_unit_test(lingering_ends),
+        cmocka_unit_test(lingering_discards_no_more_than_its_limit),
         cmocka_unit_test(the_loop_ends_lingering_streams),
         cmocka_unit_test(callbacks_may_free_the_stream),
         cmocka_unit_test(refused_connections_fail),
