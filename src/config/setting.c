@@ -44,7 +44,7 @@ static const struct config_setting settings[] = {
      "size of a message; larger ones get 552; 0: no limit"},
     {"limits", "header", CONFIG_SIZE, IN(config, receive.smtp.header_bytes), "1M", 4 * KIB, GIB,
      "size of a message's header; more gets 552, nothing is cut"},
-    {"limits", "text-line", CONFIG_SIZE, IN(config, receive.smtp.text_line_bytes), "0", 0, GIB,
+    {"limits", "text-line", CONFIG_SIZE, IN(config, receive.smtp.text_line_bytes), "128K", 0, GIB,
      "length of a line of a message without its end; longer ones get 550; 0: no limit"},
     {"limits", "recipients", CONFIG_COUNT, IN(config, receive.smtp.recipients), "1000", 1, 100000,
      "of one message; more get 452"},
