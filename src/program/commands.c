@@ -192,8 +192,13 @@ static void walk_on(struct status_request *request, void *state)
     struct walk *walk = state;
     struct deliver *deliver = program_worker_deliver(walk->commands->worker);
 
+    bool goes_on = true;
+
     walk->now_ms = clock_wall_ms();
-    if (deliver_queue_walk(deliver, &walk->filter, &walk->cursor, BATCH, visit, walk)) {
+    for (int i = 0; i < BATCH && goes_on && !status_is_full(request); i++) {
+        goes_on = deliver_queue_walk(deliver, &walk->filter, &walk->cursor, 1, visit, walk);
+    }
+    if (goes_on) {
         status_continue(request, walk_on, free, walk);
         return;
     }

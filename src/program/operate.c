@@ -28,6 +28,14 @@ static const struct option options[] = {
     {"--younger", "younger_ms", true},
 };
 
+enum {
+    SECOND_MS = 1000,
+    MINUTE_MS = 60 * SECOND_MS,
+    HOUR_MS = 60 * MINUTE_MS,
+    DAY_MS = 24 * HOUR_MS,
+    AGE_MOST = 1000 * 1000, /* of any unit */
+};
+
 struct line {
     const char *config_path;
     json_t *request;
@@ -40,13 +48,13 @@ static bool read_age(const char *text, int64_t *ret_ms)
     static const struct {
         char unit;
         int64_t ms;
-    } units[] = {{'s', 1000}, {'m', 60 * 1000}, {'h', 3600 * 1000}, {'d', 24 * 3600 * 1000}};
+    } units[] = {{'s', SECOND_MS}, {'m', MINUTE_MS}, {'h', HOUR_MS}, {'d', DAY_MS}};
     size_t size = strlen(text);
     uint64_t number;
 
     for (size_t i = 0; size > 1 && i < sizeof(units) / sizeof(units[0]); i++) {
         if (text[size - 1] == units[i].unit &&
-            text_number(span_of(text, size - 1), 1000 * 1000, &number)) {
+            text_number(span_of(text, size - 1), AGE_MOST, &number)) {
             *ret_ms = (int64_t)number * units[i].ms;
             return true;
         }
@@ -85,6 +93,9 @@ static bool read_line(struct line *line, int count, char **arguments, int first)
             line->json = true;
         } else if (strcmp(word, "--all") == 0) {
             line->all = true;
+        } else if (word[0] != '-' && json_object_get(line->request, "id")) {
+            (void)fprintf(stderr, "openrelay: one queue id at a time, not also \"%s\"\n", word);
+            return false;
         } else if (word[0] != '-') {
             line->filters++;
             (void)json_object_set_new(line->request, "id", json_string(word));
@@ -188,7 +199,7 @@ static int simple(const char *command, int count, char **arguments)
                         .request = json_pack("{s:s}", "command", command)};
 
     if (!read_line(&line, count, arguments, 1) || line.filters > 0) {
-        (void)fprintf(stderr, "usage: openrelay %s [-c FILE]\n", command);
+        (void)fprintf(stderr, "usage: openrelay %s [-c FILE] [--json]\n", command);
         json_decref(line.request);
         return 2;
     }
@@ -240,7 +251,7 @@ int program_queue(int count, char **arguments)
 {
     struct line line = {.config_path = PROGRAM_CONFIG_PATH};
     const char *word = count > 1 ? arguments[1] : "";
-    bool is_flush = strcmp(word, "flush") == 0 && count > 2;
+    bool is_flush = strcmp(word, "flush") == 0 && count > 2 && arguments[2][0] != '-';
     bool acts = is_action(word);
 
     if (!acts && !is_flush && strcmp(word, "list") != 0 && strcmp(word, "show") != 0) {

@@ -20,12 +20,18 @@
 #include "system/loop.h"
 #include "system/stream.h"
 
-enum { MESSAGE_BYTES = 256 * 1024 * 1024, RECIPIENTS = 1000, STREAM_BYTES = 128 * 1024 };
+enum {
+    MESSAGE_BYTES = 256 * 1024 * 1024,
+    ARENA_BYTES = 16 * 1024 * 1024,
+    RECIPIENTS = 1000,
+    STREAM_BYTES = 128 * 1024,
+};
 
 struct submission {
     const char *config_path;
     struct arena *arena;
     const char *sender;
+    struct span hostname;
     bool reads_header; /* -t */
     bool dot_ends;     /* not -i */
     struct smtp_client_recipient recipients[RECIPIENTS];
@@ -53,10 +59,22 @@ static int complain(int code, const char *what, struct span text)
 
 /* ---- Envelope ---- */
 
+/* A name alone is somebody here. */
+static struct span qualify(const struct submission *submission, struct span text)
+{
+    size_t at;
+
+    if (text.size == 0 || span_find(text, '@', &at)) {
+        return text;
+    }
+    return arena_format(submission->arena, "%.*s@%.*s", (int)text.size, (const char *)text.data,
+                        (int)submission->hostname.size,
+                        (const char *)submission->hostname.data);
+}
+
 static bool add_recipient(struct submission *submission, struct span text)
 {
-    static const struct mail_address_rules rules = {.allow_utf8 = true,
-                                                    .allow_bare_postmaster = true};
+    static const struct mail_address_rules rules = {.allow_utf8 = true};
     struct smtp_client_transaction *transaction = &submission->transaction;
     struct mail_address address;
     const char *why = "";
@@ -65,7 +83,8 @@ static bool add_recipient(struct submission *submission, struct span text)
         (void)complain(EX_USAGE, "too many recipients", (struct span){0});
         return false;
     }
-    if (!mail_address_parse(text, &rules, submission->arena, &address, &why)) {
+    if (!mail_address_parse(qualify(submission, text), &rules, submission->arena, &address,
+                            &why)) {
         (void)complain(EX_USAGE, why, text);
         return false;
     }
@@ -73,17 +92,61 @@ static bool add_recipient(struct submission *submission, struct span text)
     return true;
 }
 
-/* Addresses of a To, Cc or Bcc field: what stands in <...>, or a bare word with an @, comma by comma. */
+static char closing_of(char opening)
+{
+    switch (opening) {
+    case '"':
+        return '"';
+    case '(':
+        return ')';
+    case '<':
+        return '>';
+    case '[':
+        return ']';
+    default:
+        return '\0';
+    }
+}
+
+/* Cuts off what stands before the next comma outside of quotes, and the name of a group before it. */
+static struct span cut_item(struct span *rest)
+{
+    struct span text = *rest;
+    size_t begin = 0, at = 0;
+    char closing = '\0';
+
+    for (; at < text.size; at++) {
+        char byte = (char)text.data[at];
+
+        if (closing != '\0') {
+            at += byte == '\\' && at + 1 < text.size ? 1 : 0;
+            closing = byte == closing ? '\0' : closing;
+        } else if (byte == ',' || byte == ';') {
+            break;
+        } else if (byte == ':') {
+            begin = at + 1;
+        } else {
+            closing = closing_of(byte);
+        }
+    }
+    *rest = at < text.size ? span_from(text, at + 1) : (struct span){0};
+    return span_from(span_first(text, at), begin);
+}
+
+/* Addresses of a To, Cc or Bcc field: what stands in <...>, or a word without its comment. */
 static bool add_field(struct submission *submission, struct span value)
 {
-    struct span rest = value, item;
+    struct span rest = value;
 
     while (rest.size > 0) {
+        struct span item = cut_item(&rest);
         size_t open, close;
 
-        (void)span_cut(rest, ',', &item, &rest);
-        if (span_find(item, '<', &open) && span_find(item, '>', &close) && close > open) {
+        if (span_find_last(item, '<', &open) && span_find_last(item, '>', &close) &&
+            close > open) {
             item = span_from(span_first(item, close), open + 1);
+        } else if (span_find(item, '(', &open)) {
+            item = span_first(item, open);
         }
         while (item.size > 0 && strchr(" \t\r\n", item.data[0])) {
             item = span_from(item, 1);
@@ -125,25 +188,20 @@ static bool read_recipients(struct submission *submission)
     return fine;
 }
 
-static bool set_sender(struct submission *submission, struct span hostname)
+static bool set_sender(struct submission *submission)
 {
     static const struct mail_address_rules rules = {.allow_utf8 = true, .allow_null = true};
     struct mail_sender *sender = &submission->transaction.sender;
     const struct passwd *user = getpwuid(getuid());
     struct span text = span_text(submission->sender ? submission->sender : "");
     const char *why = "";
-    size_t at;
 
     if (!submission->sender) {
         text = span_text(user ? user->pw_name : "nobody");
     } else if (span_equal(text, SPAN("<>"))) {
         text = (struct span){0};
     }
-    if (text.size > 0 && !span_find(text, '@', &at)) {
-        text = arena_format(submission->arena, "%.*s@%.*s", (int)text.size,
-                            (const char *)text.data, (int)hostname.size,
-                            (const char *)hostname.data);
-    }
+    text = qualify(submission, text);
     if (!mail_address_parse(text, &rules, submission->arena, &sender->address, &why)) {
         (void)complain(EX_USAGE, why, text);
         return false;
@@ -305,7 +363,6 @@ static int converse(struct submission *submission, const struct config *config)
     submission->stream = stream_connect(submission->loop, &target, &limits, &events, submission);
     submission->code = EX_TEMPFAIL;
     loop_run(submission->loop);
-    smtp_client_quit(submission->client);
     stream_free(submission->stream);
     smtp_client_free(submission->client);
     loop_free(submission->loop);
@@ -355,12 +412,13 @@ static bool read_options(struct submission *submission, int count, char **argume
 static bool prepare(struct submission *submission, struct span hostname, int count,
                     char **arguments)
 {
+    submission->hostname = hostname;
     for (int i = optind; i < count; i++) {
         if (!add_recipient(submission, span_text(arguments[i]))) {
             return false;
         }
     }
-    if (!set_sender(submission, hostname) || !read_message(submission) ||
+    if (!set_sender(submission) || !read_message(submission) ||
         (submission->reads_header && !read_recipients(submission))) {
         return false;
     }
@@ -382,7 +440,7 @@ int program_sendmail(int count, char **arguments)
     }
     submission->config_path = PROGRAM_CONFIG_PATH;
     submission->dot_ends = true;
-    submission->arena = arena_new(16 * 1024 * 1024);
+    submission->arena = arena_new(ARENA_BYTES);
     if (read_options(submission, count, arguments)) {
         config = program_load(submission->config_path);
         code = !config ? EX_CONFIG

@@ -39,6 +39,7 @@ struct master {
     int64_t restart_ms, started_ms;
     struct config *pending; /* a reload that the worker has not answered yet */
     int pending_listeners[PROGRAM_LINK_LISTENERS];
+    bool reload_wanted; /* asked for meanwhile: once more when the worker has answered */
     size_t bind_tries;
     struct timer bind_again;
     bool is_stopping;
@@ -145,8 +146,6 @@ static void take_pending(struct master *master)
     master->config = master->pending;
     master->pending = NULL;
     config_release(old);
-    LOG_EVENT(master->log, LOG_INFO, "reloaded", log_text("file", master->config->file));
-    (void)process_notify("READY=1");
 }
 
 static void drop_pending(struct master *master, const char *why)
@@ -167,9 +166,13 @@ static void reload(struct master *master)
     size_t failed = 0;
     int error;
 
-    if (master->pending || master->is_stopping || master->worker_pid == 0) {
+    if (master->pending) {
+        master->reload_wanted = true;
+        return;
+    }
+    if (master->is_stopping || master->worker_pid == 0) {
         LOG_EVENT(master->log, LOG_WARNING, "not reloaded",
-                  log_string("reason", "the worker is just starting, stopping or reloading"));
+                  log_string("reason", "the worker is stopping, or will start with the new file"));
         return;
     }
     (void)process_notify("RELOADING=1");
@@ -191,6 +194,14 @@ static void reload(struct master *master)
     if (!program_link_send(master->socket, PROGRAM_LINK_RELOAD, master->pending_listeners,
                            config->listener_count)) {
         drop_pending(master, "the worker does not listen");
+    }
+}
+
+static void reload_again(struct master *master)
+{
+    if (master->reload_wanted) {
+        master->reload_wanted = false;
+        reload(master);
     }
 }
 
@@ -233,10 +244,14 @@ static void worker_said(void *context)
     case PROGRAM_LINK_RELOADED:
         if (master->pending) {
             take_pending(master);
+            LOG_EVENT(master->log, LOG_INFO, "reloaded", log_text("file", master->config->file));
+            (void)process_notify("READY=1");
         }
+        reload_again(master);
         break;
     case PROGRAM_LINK_REFUSED:
         drop_pending(master, "the worker could not take the configuration");
+        reload_again(master);
         break;
     default:
         break;
@@ -257,6 +272,9 @@ static void start_worker(void *context)
                master->config->listener_count * sizeof(descriptors[0]));
         error = child_start(arguments, descriptors, 1 + master->config->listener_count);
         listener_forget(sockets[1]);
+        if (error <= 0) {
+            listener_forget(sockets[0]);
+        }
     }
     if (error <= 0) {
         LOG_EVENT(master->log, LOG_ERROR, "cannot start the worker",
@@ -270,6 +288,32 @@ static void start_worker(void *context)
     master->watch = process_watch_input(master->loop, sockets[0], worker_said, master);
 }
 
+/*
+ * The worker reads the file itself, and it may have changed since: what we have bound is made to
+ * agree with it first.
+ */
+static void restart_worker(void *context)
+{
+    struct master *master = context;
+    struct config *config = program_load(master->path);
+    size_t failed = 0;
+    int error = config ? bind_all(master, config, master->pending_listeners, &failed) : 0;
+
+    if (!config || error != 0) {
+        if (config) {
+            log_bind_failure(master, config, failed, error);
+        }
+        LOG_EVENT(master->log, LOG_ERROR, "cannot start the worker",
+                  log_string("reason", "the configuration has errors"));
+        config_release(config);
+        timer_set(&master->restart, RESTART_MAX_MS);
+        return;
+    }
+    master->pending = config;
+    take_pending(master);
+    start_worker(master);
+}
+
 static void worker_ended(struct master *master, const char *how, bool is_clean)
 {
     bool was_steady = clock_monotonic_ms() - master->started_ms >= STEADY_MS;
@@ -279,6 +323,7 @@ static void worker_ended(struct master *master, const char *how, bool is_clean)
     listener_forget(master->socket);
     master->worker_pid = 0;
     drop_pending(master, "the worker ended");
+    master->reload_wanted = false;
     if (master->is_stopping) {
         LOG_EVENT(master->log, LOG_INFO, "stopped", log_string("worker", how));
         finish(master, is_clean ? 0 : 1);
@@ -385,7 +430,7 @@ static int run(struct master *master)
         return 1;
     }
     master->loop = loop_new();
-    timer_init(&master->restart, master->loop, start_worker, master);
+    timer_init(&master->restart, master->loop, restart_worker, master);
     timer_init(&master->bind_again, master->loop, bind_and_start, master);
     loop_on_idle(master->loop, flush_log, master);
     if (process_signals(master->loop, caught, master) != 0) {
@@ -398,8 +443,19 @@ static int run(struct master *master)
         return 1;
     }
     loop_run(master->loop);
-    log_close(master->log);
     return master->exit_code;
+}
+
+static void clean_up(struct master *master)
+{
+    if (master->loop) {
+        timer_cancel(&master->restart);
+        timer_cancel(&master->bind_again);
+        process_watch_free(master->watch);
+    }
+    log_close(master->log);
+    loop_free(master->loop);
+    config_release(master->config);
 }
 
 int program_serve(int count, char **arguments)
@@ -423,6 +479,6 @@ int program_serve(int count, char **arguments)
         return 1;
     }
     code = run(&master);
-    config_release(master.config);
+    clean_up(&master);
     return code;
 }

@@ -35,7 +35,6 @@ static void worker_stopped(void *context)
 {
     struct child *child = context;
 
-    status_control_close(child->control);
     process_watch_free(child->watch);
     program_worker_free(child->worker);
     loop_stop(child->loop);
@@ -46,6 +45,8 @@ static void stop(struct child *child, int64_t grace_ms)
     if (!child->is_stopping) {
         child->is_stopping = true;
         LOG_EVENT(child->log, LOG_INFO, "stopping", log_number("grace_ms", grace_ms));
+        status_control_close(child->control); /* its commands need everything to be there */
+        child->control = NULL;
         program_worker_stop(child->worker, grace_ms, worker_stopped, child);
     }
 }
@@ -63,11 +64,24 @@ static struct config *load(const char *path)
     return config;
 }
 
+/* The file may have changed since the master bound for it: each listener must be the one it says. */
+static bool has_listeners(const struct config *config, const int *descriptors, size_t count)
+{
+    for (size_t i = 0; i < config->listener_count && i < count; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+
+        if (!listener_is_bound_to(descriptors[i], listener->endpoint, listener->path)) {
+            return false;
+        }
+    }
+    return config->listener_count == count;
+}
+
 static void reload(struct child *child, const int *descriptors, size_t count)
 {
     struct config *config = load(child->path);
 
-    if (!config || config->listener_count != count) {
+    if (!config || !has_listeners(config, descriptors, count)) {
         for (size_t i = 0; i < count; i++) {
             listener_forget(descriptors[i]);
         }
@@ -135,6 +149,7 @@ static void open_control(struct child *child, const struct config *config)
 
 static int start(struct child *child, struct config *config)
 {
+    int descriptors[PROGRAM_LINK_LISTENERS];
     const char *why = "";
     int error = config->user && process_is_root() ? process_become(config->user) : 0;
 
@@ -147,6 +162,14 @@ static int start(struct child *child, struct config *config)
         LOG_EVENT(child->log, LOG_WARNING, "the worker runs as root",
                   log_string("remedy", "name a user in the configuration"));
     }
+    for (size_t i = 0; i < PROGRAM_LINK_LISTENERS; i++) {
+        descriptors[i] = PROGRAM_LINK_FIRST_LISTENER + (int)i;
+    }
+    if (!has_listeners(config, descriptors, config->listener_count)) {
+        LOG_EVENT(child->log, LOG_ERROR, "cannot start",
+                  log_string("reason", "the configuration names other listeners than were bound"));
+        return 1;
+    }
     error = program_worker_open(child->loop, config, child->log, &child->worker, &why);
     if (error != 0) {
         LOG_EVENT(child->log, LOG_ERROR, "cannot start", log_string("reason", why),
@@ -154,7 +177,7 @@ static int start(struct child *child, struct config *config)
         return 1;
     }
     for (size_t i = 0; i < config->listener_count; i++) {
-        program_worker_listen(child->worker, i, PROGRAM_LINK_FIRST_LISTENER + (int)i);
+        program_worker_listen(child->worker, i, descriptors[i]);
     }
     open_control(child, config);
     return 0;

@@ -268,3 +268,89 @@ def test_proxy_header_is_taken_from_listed_proxies_only():
                 while b"\n5" not in b"\n" + replies and (more := stranger.recv(1000)):
                     replies += more
                 assert b"\n5" in b"\n" + replies  # just an unknown command there
+
+
+def sendmail(relay, *words, text="Subject: s\n\nhi\n"):
+    with tempfile.TemporaryDirectory() as folder:
+        link = pathlib.Path(folder, "sendmail")
+        link.symlink_to(relay.program)
+        return subprocess.run([link, "-C", relay.path, *words], input=text, text=True,
+                              capture_output=True, timeout=30)
+
+
+def test_sendmail_without_a_relay_says_so():
+    relay = Relay(OFFICE)
+    result = sendmail(relay, "-f", "a@sender.example", "b@dest.example")
+    assert result.returncode == 75 and "no relay answers" in result.stderr
+
+
+def test_sendmail_reads_what_people_write_into_a_header():
+    with Sink() as sink, Relay(to_sink(sink)) as relay:
+        text = ('To: "Doe, John" <j@dest.example>, Friends: k@dest.example (Kay, at home),\n'
+                ' root;\nCc: undisclosed-recipients:;\nSubject: s\n\nhi\n')
+        result = sendmail(relay, "-f", "a@sender.example", "-t", text=text)
+        assert result.returncode == 0, result.stderr
+        assert sorted(sink.wait(1)[0][1]) == ["RCPT TO:<j@dest.example>", "RCPT TO:<k@dest.example>",
+                                              "RCPT TO:<root@relay.example>"]
+
+
+def test_refused_sendmail_says_so():
+    with Sink() as sink, Relay(
+            to_sink(sink).replace("relay { allow", "relay { refuse to bad.example; allow")) as relay:
+        result = sendmail(relay, "-f", "a@sender.example", "x@bad.example", "b@dest.example")
+        assert result.returncode == 69 and "x@bad.example" in result.stderr
+        assert sink.wait(1)[0][1] == ("RCPT TO:<b@dest.example>",)
+
+
+def test_worker_starts_again_with_another_file():
+    """Listeners that moved in the file meanwhile: none is served as another."""
+    with Sink() as sink, Relay(to_sink(sink)) as relay:
+        other, pid = free_port(), relay.worker_pid()
+        relay.path.write_text(relay.path.read_text().replace(
+            "listen smtp", f"listen smtp 127.0.0.1:{other} name other;\nlisten smtp", 1))
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: relay.worker_pid() not in (None, pid), what="a new worker")
+        relay.wait_ready()
+        for port in relay.port, other:
+            with smtplib.SMTP("127.0.0.1", port) as client:
+                client.sendmail("a@sender.example", ["b@dest.example"], MESSAGE)
+        sink.wait(2)
+        assert len(relay.log_lines("received .*listener=other")) == 1
+
+
+def test_the_last_of_many_reloads_holds():
+    with Sink() as sink, Relay(to_sink(sink)) as relay:
+        for number in range(20):
+            verb = "refuse" if number == 19 else "allow"
+            relay.write("network office 127.0.0.0/8;\nrelay { %s from office; }\n# %d\n" %
+                        (verb, number) + QUICK)
+            os.kill(relay.process.pid, signal.SIGHUP)
+            time.sleep(0.002)
+
+        def is_refused():
+            try:
+                send(relay)
+            except smtplib.SMTPRecipientsRefused:
+                return True
+            return False
+
+        wait_until(is_refused, 10, "the last file holds")
+        assert not relay.log_lines("not reloaded")
+
+
+def test_a_long_list_is_whole():
+    config = OFFICE + QUICK + f"route smtp 127.0.0.1:{free_port()};\n"
+    with Relay(config) as relay:
+        recipients = [f"recipient-{number:05}@dest.example" for number in range(250)]
+        with smtplib.SMTP("127.0.0.1", relay.port) as client:
+            for _ in range(100):
+                client.sendmail("a@sender.example", recipients, MESSAGE)
+        assert len(relay.queue()) == 25000
+        assert "25000 recipients" in relay.command("queue", "hold", "--all").stdout
+        ids = sorted({entry["id"] for entry in relay.queue("--state", "held")})
+        assert len(ids) == 100
+        both = relay.command("queue", "remove", *ids[:2], check=False)
+        assert both.returncode == 2 and ids[1] in both.stderr
+        assert relay.command("queue", "flush", "--json", check=False).returncode == 2
+        relay.command("queue", "remove", "--all")
+        relay.wait_empty()

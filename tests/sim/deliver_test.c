@@ -511,6 +511,89 @@ static void full_spool_delays_bounces(void **state)
     end_world();
 }
 
+static void remove_but_good(void *context, const struct deliver_queue_entry *entry)
+{
+    (void)context;
+    if (!span_equal(entry->recipient.domain, SPAN("good.example"))) {
+        assert_true(deliver_queue_act(world->deliver, entry->message, entry->index,
+                                      DELIVER_QUEUE_REMOVE));
+    }
+}
+
+/* Those that wait to ask the DNS lose their mail meanwhile: whoever waits behind them is asked for. */
+static void asks_behind_empty_ones(void **state)
+{
+    enum { SLOW = 64, EMPTY = 64 };
+
+    (void)state;
+    begin_world(21);
+    struct host *good = add_host("good.example", "mx.good.example", "192.0.2.1", "10");
+
+    start_deliverer();
+    for (unsigned i = 0; i < SLOW + EMPTY; i++) {
+        char to[32];
+
+        snprintf(to, sizeof(to), "x@t%u.example", i);
+        assert_true(sim_dns_add(world->sim_dns, to + 2, "TIMEOUT", ""));
+        put_one("", to);
+    }
+    put_one("", "x@good.example");
+    pass(1000, 100);
+    struct deliver_queue_filter all = {0};
+    size_t cursor = 0;
+
+    (void)deliver_queue_walk(world->deliver, &all, &cursor, 1000, remove_but_good, NULL);
+    pass(MINUTE_MS, 1000);
+    assert_int_equal(good->delivered, 1);
+    end_world();
+}
+
+/* A rule for one of the domains of a site holds for the site, whoever asked last. */
+static void rule_beats_default(void **state)
+{
+    static struct deliver_limits_rule rules[2] = {
+        {.limits = {.connections = 4}},
+        {.limits = {.connections = 2, .rate_count = 100, .rate_period_s = 1}}};
+
+    (void)state;
+    begin_world(22);
+    struct host *host = add_host("ruled.example", "mx.shared.example", "192.0.2.1", "10");
+
+    for (int i = 0; i < 2; i++) {
+        assert_true(sim_dns_add(world->sim_dns, i == 0 ? "wide.example" : "plain.example", "MX",
+                                "10 mx.shared.example"));
+    }
+    rules[0].to = policy_domains_new();
+    policy_domains_add((struct policy_domains *)(uintptr_t)rules[0].to, SPAN("wide.example"));
+    rules[1].to = policy_domains_new();
+    policy_domains_add((struct policy_domains *)(uintptr_t)rules[1].to, SPAN("ruled.example"));
+    world->settings.limits_rules = rules;
+    world->settings.limits_rule_count = 2;
+    start_deliverer();
+    put_one("", "x@ruled.example");
+    pass(1000, 100);
+    for (unsigned i = 0; i < 300; i++) {
+        put_one("", i % 2 == 0 ? "x@plain.example" : "x@wide.example");
+    }
+    pass(1000, 100);
+    assert_in_range(host->delivered, 50, 130);
+    assert_true(pass_until_empty(MINUTE_MS, 1000));
+    assert_in_range(host->most_open, 1, 2);
+
+    struct deliver_settings changed = world->settings;
+
+    changed.limits_rule_count = 1; /* without the strict one: nobody remembers it */
+    deliver_reload(world->deliver, &changed);
+    for (unsigned i = 0; i < 300; i++) {
+        put_one("", i % 2 == 0 ? "x@plain.example" : "x@wide.example");
+    }
+    assert_true(pass_until_empty(3000, 100));
+    assert_in_range(host->most_open, 3, 4);
+    end_world();
+    policy_domains_free((struct policy_domains *)(uintptr_t)rules[0].to);
+    policy_domains_free((struct policy_domains *)(uintptr_t)rules[1].to);
+}
+
 /* ---- Everything at once ---- */
 
 struct chaos {
@@ -674,6 +757,8 @@ int main(void)
         cmocka_unit_test(stops_and_starts_again),
         cmocka_unit_test(full_spool_delays_bounces),
         cmocka_unit_test(reload_shortens_life),
+        cmocka_unit_test(asks_behind_empty_ones),
+        cmocka_unit_test(rule_beats_default),
         cmocka_unit_test(chaos),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

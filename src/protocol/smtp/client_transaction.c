@@ -178,15 +178,14 @@ void smtp_client_take_reply(struct smtp_client *client, const struct smtp_reply 
     size_t finals = recipients + (progress->is_chunked ? 1 : 2);
     bool nothing_sent =
         progress->answered == 0 && buffer_size(&client->output) >= progress->unsent_size;
+    bool all_answered = progress->answered < finals && progress->answered >= progress->written;
     if (reply->code == 421) {
         give_all(client, reply);
         smtp_client_break_with(client, reply);
-    } else if (nothing_sent) {
+    } else if (nothing_sent || all_answered) {
         smtp_client_break(client, "a reply before a command");
     } else if (progress->answered >= finals) {
         take_final_reply(client, reply, rest);
-    } else if (progress->answered >= progress->written) {
-        smtp_client_break(client, "a reply before a command");
     } else if (progress->answered + 1 == progress->written && !is_farewell(rest)) {
         smtp_client_break(client, "more replies than commands");
     } else if (progress->answered == recipients + 1) {

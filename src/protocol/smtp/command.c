@@ -230,31 +230,52 @@ static bool take_envid(struct span value, struct arena *arena, struct mail_sende
     return true;
 }
 
+/* Which parameter of MAIL it is, of those that are offered; 0: none. */
+static unsigned find_mail_parameter(const struct parameter *parameter,
+                                    const struct smtp_offers *offers)
+{
+    const struct {
+        struct span keyword;
+        bool is_offered;
+        unsigned which;
+    } known[] = {
+        {SPAN("SIZE"), offers->size, SEEN_SIZE},
+        {SPAN("BODY"), offers->eightbit, SEEN_BODY},
+        {SPAN("SMTPUTF8"), offers->smtputf8, SEEN_UTF8},
+        {SPAN("RET"), offers->dsn, SEEN_RET},
+        {SPAN("ENVID"), offers->dsn, SEEN_ENVID},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (known[i].is_offered && is_called(parameter, known[i].keyword)) {
+            return known[i].which;
+        }
+    }
+    return 0;
+}
+
 static bool take_mail_parameter(const struct parameter *parameter, const struct smtp_offers *offers,
                                 struct arena *arena, unsigned *seen, struct mail_sender *sender,
                                 struct smtp_reply *ret_reply)
 {
-    if (offers->size && is_called(parameter, SPAN("SIZE"))) {
-        return is_again(seen, SEEN_SIZE) ? fail_syntax(ret_reply)
-                                         : take_size(parameter->value, offers, sender, ret_reply);
+    unsigned which = find_mail_parameter(parameter, offers);
+    if (which != 0 && is_again(seen, which)) {
+        return fail_syntax(ret_reply);
     }
-    if (offers->eightbit && is_called(parameter, SPAN("BODY"))) {
-        return is_again(seen, SEEN_BODY) ? fail_syntax(ret_reply)
-                                         : take_body(parameter->value, sender, ret_reply);
-    }
-    if (offers->smtputf8 && is_called(parameter, SPAN("SMTPUTF8"))) {
+    switch (which) {
+    case SEEN_SIZE:
+        return take_size(parameter->value, offers, sender, ret_reply);
+    case SEEN_BODY:
+        return take_body(parameter->value, sender, ret_reply);
+    case SEEN_UTF8:
         sender->smtputf8 = true;
-        return is_again(seen, SEEN_UTF8) || parameter->has_value ? fail_syntax(ret_reply) : true;
+        return !parameter->has_value || fail_syntax(ret_reply);
+    case SEEN_RET:
+        return take_ret(parameter->value, sender, ret_reply);
+    case SEEN_ENVID:
+        return take_envid(parameter->value, arena, sender, ret_reply);
+    default:
+        return fail_unknown(ret_reply);
     }
-    if (offers->dsn && is_called(parameter, SPAN("RET"))) {
-        return is_again(seen, SEEN_RET) ? fail_syntax(ret_reply)
-                                        : take_ret(parameter->value, sender, ret_reply);
-    }
-    if (offers->dsn && is_called(parameter, SPAN("ENVID"))) {
-        return is_again(seen, SEEN_ENVID) ? fail_syntax(ret_reply)
-                                          : take_envid(parameter->value, arena, sender, ret_reply);
-    }
-    return fail_unknown(ret_reply);
 }
 
 /* The address between the brackets; `enhanced` is the code of a syntax error. */

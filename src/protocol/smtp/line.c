@@ -205,22 +205,27 @@ void smtp_content_check(struct smtp_content *content, struct span chunk, bool la
     }
 }
 
+/* Where the first line after `start` that begins with a dot begins; else the end. */
+static size_t find_dot_line(struct span content, size_t start)
+{
+    size_t at = start;
+    while (at < content.size && (at == start || content.data[at] != '.')) {
+        const uint8_t *lf = memchr(content.data + at, '\n', content.size - at);
+        at = lf == NULL ? content.size : (size_t)(lf - content.data) + 1;
+    }
+    return at;
+}
+
 size_t smtp_content_write(struct buffer *out, struct span content, bool *at_line_start)
 {
     size_t done = 0;
     while (done < content.size) {
         bool stuff = *at_line_start && content.data[done] == '.';
-        size_t end = done;
-        /* Up to the next line that begins with a dot, or the end. */
-        while (end < content.size && (end == done || content.data[end] != '.')) {
-            const uint8_t *lf = memchr(content.data + end, '\n', content.size - end);
-            end = lf == NULL ? content.size : (size_t)(lf - content.data) + 1;
-        }
         size_t room = buffer_room(out);
         if (stuff && room < 2) {
             break;
         }
-        size_t size = end - done;
+        size_t size = find_dot_line(content, done) - done;
         size_t most = stuff ? room - 1 : room;
         size = size < most ? size : most;
         if (size == 0) {

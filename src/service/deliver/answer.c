@@ -61,15 +61,23 @@ static void answer_not_yet(struct deliver_destination *destination, const char *
     deliver_destination_soon(destination);
 }
 
+static void ask_mx(struct deliver_destination *destination);
+
+/* Those that have nothing to send any more give way to the next. */
 static void ask_next(struct deliver *deliver)
 {
-    struct list *node = list_take_first(&deliver->asking);
+    struct list *node;
 
-    if (node != NULL) {
+    while (deliver->asked < DELIVER_ASKING && !deliver->stopping &&
+           (node = list_take_first(&deliver->asking)) != NULL) {
         struct deliver_destination *next = LIST_OF(node, struct deliver_destination, node);
 
         next->asked = DELIVER_UNASKED;
-        deliver_destination_soon(next);
+        if (next->ready_count > 0) {
+            ask_mx(next);
+        } else {
+            deliver_destination_soon(next);
+        }
     }
 }
 

@@ -35,9 +35,11 @@ void deliver_bounce_failed(struct deliver *deliver, struct deliver_message *owne
     }
     deliver->counters.failed++;
     if (spool_message_sender(message).address.size == 0) {
-        deliver_outcome_log(deliver, "double bounce", true, message, recipient.address,
-                            words->remote, (struct span){0},
-                            words->reply.size > 0 ? words->reply : words->reason);
+        deliver_outcome_log(deliver, "double bounce", true, message,
+                            &(struct deliver_outcome_line){
+                                .to = recipient.address,
+                                .host = words->remote,
+                                .reply = words->reply.size > 0 ? words->reply : words->reason});
         mark_failed(deliver, message, index, words);
         return;
     }
@@ -84,8 +86,9 @@ static void warn_delivery(struct deliver *deliver, struct deliver_message *owner
             continue;
         }
         deliver->counters.warned++;
-        deliver_outcome_log(deliver, "warned", false, owner->message, recipient.address,
-                            (struct span){0}, (struct span){0}, last);
+        deliver_outcome_log(
+            deliver, "warned", false, owner->message,
+            &(struct deliver_outcome_line){.to = recipient.address, .reply = last});
         deliver_notice_add(deliver, owner, DELIVER_NOTICE_DELAYED,
                            &(struct deliver_notice_entry){
                                .index = indexes[i],

@@ -118,7 +118,9 @@ static void check_destination(void *context, struct span key, void *value)
                is_joined || will_wake,
            "a destination with ready deliveries waits for ever");
     expect(check, !is_joined || destination->site != NULL, "a destination is in line for no site");
-    expect(check, destination->deliveries > 0 || destination->links > 0 || will_wake,
+    expect(check,
+           destination->deliveries > 0 || destination->links > 0 || destination->query != NULL ||
+               destination->asked == DELIVER_QUEUED || will_wake,
            "an unused destination is never forgotten");
 }
 

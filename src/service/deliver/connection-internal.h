@@ -24,6 +24,7 @@ struct deliver_connection {
     unsigned held; /* callbacks under way */
     bool freed, broken, is_connected, is_ready;
     bool is_announced; /* the owner knows that it may send */
+    bool has_moved;    /* output, or a line of a reply, since the timer was set */
 
     /* the transaction under way */
     struct deliver_transaction *transaction;

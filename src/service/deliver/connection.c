@@ -67,6 +67,7 @@ static void restart_timer(struct deliver_connection *connection)
 {
     int64_t limit_ms = time_limit_ms(connection);
 
+    connection->has_moved = false;
     if (limit_ms > 0) {
         timer_set(&connection->timer, limit_ms);
     } else {
@@ -144,6 +145,7 @@ void deliver_connection_flush(struct deliver_connection *connection)
 
     if (bytes.size > 0 && stream_write(connection->stream, bytes)) {
         buffer_consume(output, bytes.size);
+        connection->has_moved = true;
     }
 }
 
@@ -171,6 +173,22 @@ static void refuse_waiting(struct deliver_connection *connection)
     }
 }
 
+/* Part of what they say they have taken has not even left us: nobody is delivered. */
+static bool take_back_early(struct deliver_connection *connection)
+{
+    struct smtp_client_transaction *smtp = &connection->transaction->smtp;
+    bool is_early = false;
+
+    for (size_t i = 0; i < smtp->recipient_count && stream_output_size(connection->stream) > 0;
+         i++) {
+        if (smtp_reply_is_positive(&smtp->recipients[i].reply)) {
+            smtp->recipients[i].reply = (struct smtp_reply){0};
+            is_early = true;
+        }
+    }
+    return is_early;
+}
+
 /* False when nothing more can be done with the input at hand. */
 static bool handle_event(struct deliver_connection *connection, enum smtp_client_event event)
 {
@@ -183,6 +201,10 @@ static bool handle_event(struct deliver_connection *connection, enum smtp_client
         deliver_content_begin(connection);
         return true;
     case SMTP_CLIENT_FINISHED:
+        if (take_back_early(connection)) {
+            deliver_connection_give_up(connection, 0, "a final reply before the content was sent");
+            return false;
+        }
         finish_transaction(connection);
         return true;
     case SMTP_CLIENT_BROKEN:
@@ -199,14 +221,16 @@ void deliver_connection_pump(void *context)
 {
     struct deliver_connection *connection = context;
     bool goes_on = true;
+    size_t line_at;
 
     enter(connection);
     refuse_waiting(connection);
     while (deliver_connection_is_alive(connection) && goes_on) {
         size_t used = 0;
-        enum smtp_client_event event =
-            smtp_client_next(connection->client, stream_input(connection->stream), &used);
+        struct span input = stream_input(connection->stream);
+        enum smtp_client_event event = smtp_client_next(connection->client, input, &used);
 
+        connection->has_moved |= span_find(span_first(input, used), '\n', &line_at);
         stream_consume(connection->stream, used);
         goes_on = handle_event(connection, event);
         if (deliver_connection_is_alive(connection)) {
@@ -216,7 +240,8 @@ void deliver_connection_pump(void *context)
     }
     if (deliver_connection_is_alive(connection)) {
         deliver_connection_flush(connection);
-        if (connection->transaction || !connection->is_ready) {
+        /* an octet of a reply now and then keeps no connection open */
+        if (connection->has_moved && (connection->transaction || !connection->is_ready)) {
             restart_timer(connection);
         }
     }
@@ -245,6 +270,14 @@ static void stream_came(void *context)
     leave(connection);
 }
 
+static void stream_drained(void *context)
+{
+    struct deliver_connection *connection = context;
+
+    connection->has_moved = true;
+    deliver_connection_pump(connection);
+}
+
 static void stream_failed(void *context, int error)
 {
     struct deliver_connection *connection = context;
@@ -268,7 +301,7 @@ struct deliver_connection *deliver_connection_open(struct loop *loop, struct spo
                                                    void *context)
 {
     static const struct stream_handler events = {
-        .opened = stream_opened, .input = stream_came, .drained = deliver_connection_pump, .failed = stream_failed};
+        .opened = stream_opened, .input = stream_came, .drained = stream_drained, .failed = stream_failed};
     static const struct stream_limits limits = {.input_bytes = INPUT_BYTES,
                                                 .output_bytes = OUTPUT_BYTES};
     struct deliver_connection *connection = calloc(1, sizeof(*connection));

@@ -67,6 +67,7 @@ struct deliver_message {
     struct heap_node deadline;     /* in deliver->messages: next warning or expiry */
     struct deliver_notice *notice; /* that gathers; they are linked */
     uint32_t delivery_count;
+    uint32_t found, found_at; /* what deliver_message_find found last: the next is near it */
     bool warned;
     struct deliver_delivery deliveries[]; /* the indexes stand behind them */
 };
@@ -164,6 +165,8 @@ struct deliver_site {
     size_t attached;      /* destinations */
     uint32_t link_count, opening;
     struct deliver_limits limits;
+    bool has_limits; /* from the settings that hold now */
+    bool has_rule;   /* they are from a rule, not the default */
     struct deliver_window window;
     struct deliver_rate rate;
     unsigned failures;   /* openings that came to nothing, in a row */
@@ -245,9 +248,13 @@ struct span deliver_outcome_reply_text(struct arena *arena, const struct smtp_re
 void deliver_outcome_put_off(struct deliver_destination *destination, struct span host,
                              struct span why);
 void deliver_outcome_log_site(const struct deliver_site *site, const char *event, int64_t wait_ms);
+struct deliver_outcome_line {
+    struct span to, host, address, reply; /* empty: not known */
+};
+
 void deliver_outcome_log(struct deliver *deliver, const char *event, bool is_bad,
-                         const struct spool_message *message, struct span to, struct span host,
-                         struct span address, struct span reply);
+                         const struct spool_message *message,
+                         const struct deliver_outcome_line *line);
 
 /* ---- Notices ---- */
 

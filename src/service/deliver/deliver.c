@@ -25,7 +25,7 @@ void deliver_keep(struct span *kept, struct span text)
         memcpy(copy, text.data, text.size);
     }
     free((void *)(uintptr_t)kept->data);
-    *kept = span_of(copy, text.size);
+    *kept = (struct span){copy, text.size};
 }
 
 /* ---- Settings and who still uses them ---- */
@@ -80,6 +80,7 @@ static void refresh_site(void *context, struct span key, void *value)
     (void)key;
     site->retry_at_ms = 0;
     site->pause_ms = 0;
+    site->has_limits = false;
     deliver_site_soon(site);
 }
 

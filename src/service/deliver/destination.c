@@ -243,7 +243,7 @@ new_destination(struct deliver *deliver, const struct deliver_target *target, st
     }
     memcpy(bytes, key.data, key.size);
     destination->deliver = deliver;
-    destination->key = span_of(bytes, key.size);
+    destination->key = (struct span){bytes, key.size};
     destination->name = span_from(destination->key, key.size - target->name.size);
     destination->way = target->way;
     list_init(&destination->ready);

@@ -66,6 +66,10 @@ void deliver_link_close(struct deliver_link *link, bool politely)
     struct deliver_site *site = link->site;
 
     leave_idle(link);
+    if (link->finished) { /* closed while the next hop answers to RSET: its word counts */
+        link->finished = false;
+        deliver_outcome_apply(link, NULL);
+    }
     if (link->lookup != NULL) {
         resolve_address_cancel(link->lookup);
     }
@@ -126,16 +130,24 @@ static struct mail_address address_of(struct span text, struct span ascii, bool 
 
 /*
  * The next recipients of the delivery that may be tried. Held ones go to the front, where the tried
- * ones are: they are no part of this round.
+ * ones are: they are no part of this round. Without SMTPUTF8 recipients who need it go apart: what
+ * is refused for them is not refused for the others.
  */
 static uint32_t choose_batch(struct deliver_delivery *delivery, const struct spool_message *message,
-                             uint32_t most)
+                             uint32_t most, bool has_utf8)
 {
+    bool needs_utf8 = false;
     uint32_t *indexes = deliver_message_indexes(delivery);
     uint32_t chosen = 0;
 
     for (uint32_t i = delivery->tried; i < delivery->count && chosen < most; i++) {
-        if (spool_message_recipient(message, indexes[i]).state == SPOOL_QUEUED) {
+        struct spool_recipient recipient = spool_message_recipient(message, indexes[i]);
+
+        if (recipient.state == SPOOL_QUEUED) {
+            if (chosen > 0 && !has_utf8 && recipient.needs_utf8 != needs_utf8) {
+                break;
+            }
+            needs_utf8 = recipient.needs_utf8;
             chosen++;
             continue;
         }
@@ -188,7 +200,8 @@ static bool begin(struct deliver_link *link, struct deliver_delivery *delivery)
 {
     struct deliver *deliver = link->deliver;
     struct spool_message *message = deliver_message_of(delivery)->message;
-    uint32_t count = choose_batch(delivery, message, batch_size(link));
+    uint32_t count = choose_batch(delivery, message, batch_size(link),
+                                  deliver_connection_peer(link->connection)->smtputf8);
 
     delivery->state = DELIVER_IN_FLIGHT;
     if (count == 0) {

@@ -44,11 +44,19 @@ struct deliver_delivery *deliver_message_find(struct deliver_message *message, u
                                               uint32_t *ret_at)
 {
     for (uint32_t i = 0; i < message->delivery_count; i++) {
-        struct deliver_delivery *delivery = &message->deliveries[i];
+        uint32_t number = (message->found + i) % message->delivery_count;
+        struct deliver_delivery *delivery = &message->deliveries[number];
         const uint32_t *indexes = deliver_message_indexes(delivery);
+        uint32_t first = number == message->found && message->found_at < delivery->count
+                             ? message->found_at
+                             : 0;
 
-        for (uint32_t at = 0; at < delivery->count; at++) {
+        for (uint32_t k = 0; k < delivery->count; k++) {
+            uint32_t at = first + k < delivery->count ? first + k : first + k - delivery->count;
+
             if (indexes[at] == index) {
+                message->found = number;
+                message->found_at = at;
                 *ret_at = at;
                 return delivery;
             }
@@ -189,9 +197,10 @@ static void hold_damaged(struct deliver *deliver, struct spool_message *message)
                            .recipients = &i,
                            .count = 1,
                            .reply = SPAN("the content of this message is damaged on disk")});
-            deliver_outcome_log(deliver, "damaged", true, message, recipient.address,
-                                (struct span){0}, (struct span){0},
-                                SPAN("held: the content is damaged on disk"));
+            deliver_outcome_log(deliver, "damaged", true, message,
+                                &(struct deliver_outcome_line){
+                                    .to = recipient.address,
+                                    .reply = SPAN("held: the content is damaged on disk")});
         }
     }
 }

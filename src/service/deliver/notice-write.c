@@ -154,7 +154,8 @@ static bool write_text(struct deliver_notice *notice)
                               .arrival_unix_ms = spool_message_arrival_ms(notice->message),
                               .now_unix_ms = clock_wall_ms(),
                               .smtputf8 = sender.smtputf8,
-                              .return_full = sender.ret != MAIL_RETURN_HEADERS && notice->is_whole,
+                              .return_full = notice->kind == DELIVER_NOTICE_FAILED &&
+                                             sender.ret != MAIL_RETURN_HEADERS && notice->is_whole,
                               .quote_limit_bytes = settings->bounce_quote_bytes,
                               .message = buffer_span(&notice->original),
                               .message_is_whole = notice->is_whole,

@@ -24,8 +24,8 @@ struct span deliver_outcome_reply_text(struct arena *arena, const struct smtp_re
 }
 
 void deliver_outcome_log(struct deliver *deliver, const char *event, bool is_bad,
-                         const struct spool_message *message, struct span to, struct span host,
-                         struct span address, struct span reply)
+                         const struct spool_message *message,
+                         const struct deliver_outcome_line *line)
 {
     char id[SPOOL_ID_SIZE];
     struct spool_sender sender = spool_message_sender(message);
@@ -34,8 +34,9 @@ void deliver_outcome_log(struct deliver *deliver, const char *event, bool is_bad
     spool_message_write_id(spool_message_id(message), id);
     LOG_EVENT(deliver->context.log, is_bad ? LOG_WARNING : LOG_INFO, event, log_string("id", id),
               log_text("sender", sender.address.size > 0 ? sender.address : SPAN("<>")),
-              log_text("to", to), log_text("host", host), log_text("address", address),
-              log_text("reply", reply), log_number("delay_ms", delay_ms));
+              log_text("to", line->to), log_text("host", line->host),
+              log_text("address", line->address), log_text("reply", line->reply),
+              log_number("delay_ms", delay_ms));
 }
 
 void deliver_outcome_log_site(const struct deliver_site *site, const char *event, int64_t wait_ms)
@@ -61,8 +62,9 @@ void deliver_outcome_put_off(struct deliver_destination *destination, struct spa
     struct spool_recipient recipient =
         spool_message_recipient(message, deliver_message_indexes(head)[0]);
 
-    deliver_outcome_log(destination->deliver, "deferred", false, message, recipient.address, host,
-                        (struct span){0}, why);
+    deliver_outcome_log(
+        destination->deliver, "deferred", false, message,
+        &(struct deliver_outcome_line){.to = recipient.address, .host = host, .reply = why});
 }
 
 /* ---- A finished transaction ---- */
@@ -130,6 +132,15 @@ static void mark(const struct round *round, enum spool_state state, const uint32
                                     .attempted_ms = round->wall_ms});
 }
 
+static void log_round(const struct round *round, const char *event, bool is_bad, struct span to,
+                      struct span reply)
+{
+    deliver_outcome_log(
+        round->deliver, event, is_bad, round->link->message,
+        &(struct deliver_outcome_line){
+            .to = to, .host = round->host, .address = round->address, .reply = reply});
+}
+
 static void delivered(struct round *round, size_t index, struct span reply)
 {
     struct spool_message *message = round->link->message;
@@ -137,8 +148,7 @@ static void delivered(struct round *round, size_t index, struct span reply)
     struct spool_recipient recipient = spool_message_recipient(message, recipient_index);
 
     round->deliver->counters.delivered++;
-    deliver_outcome_log(round->deliver, "delivered", false, message, recipient.address, round->host,
-                        round->address, reply);
+    log_round(round, "delivered", false, recipient.address, reply);
     if ((recipient.notify & MAIL_NOTIFY_SUCCESS) != 0 && !round->passed_dsn) {
         deliver_bounce_succeeded(round->deliver, round->owner, recipient_index, reply, round->host,
                                  round->is_lmtp);
@@ -151,8 +161,7 @@ static void deferred(struct round *round, size_t index, struct span reply)
         spool_message_recipient(round->link->message, round->link->transaction.indexes[index]);
 
     round->deliver->counters.deferred++;
-    deliver_outcome_log(round->deliver, "deferred", false, round->link->message, recipient.address,
-                        round->host, round->address, reply);
+    log_round(round, "deferred", false, recipient.address, reply);
     deliver_keep(&round->link->site->last_reply, reply);
 }
 
@@ -175,8 +184,7 @@ static void failed(struct round *round, size_t index, struct span reply, bool is
         .is_expiry = is_expiry,
     };
 
-    deliver_outcome_log(round->deliver, words.event, true, round->link->message, recipient.address,
-                        round->host, round->address, reply);
+    log_round(round, words.event, true, recipient.address, reply);
     deliver_bounce_failed(round->deliver, round->owner, transaction->indexes[index], &words);
 }
 
@@ -300,8 +308,11 @@ void deliver_outcome_fail_delivery(struct deliver *deliver, struct deliver_deliv
             indexes[kept++] = indexes[i];
             continue;
         }
-        deliver_outcome_log(deliver, words->event, true, message, recipient.address, words->remote,
-                            (struct span){0}, words->reply.size > 0 ? words->reply : words->reason);
+        deliver_outcome_log(deliver, words->event, true, message,
+                            &(struct deliver_outcome_line){
+                                .to = recipient.address,
+                                .host = words->remote,
+                                .reply = words->reply.size > 0 ? words->reply : words->reason});
         deliver_bounce_failed(deliver, owner, indexes[i], words);
     }
     delivery->count = kept;

@@ -156,8 +156,8 @@ static void mark(const struct act *act, enum spool_state state, struct span repl
 
 static void report(const struct act *act, const char *event)
 {
-    deliver_outcome_log(act->deliver, event, false, act->message, act->recipient.address,
-                        (struct span){0}, (struct span){0}, (struct span){0});
+    deliver_outcome_log(act->deliver, event, false, act->message,
+                        &(struct deliver_outcome_line){.to = act->recipient.address});
 }
 
 static bool retry(const struct act *act)
@@ -223,8 +223,9 @@ static bool bounce(const struct act *act)
                                   .status = SPAN("5.0.0"),
                                   .reason = SPAN("returned by the operator of the mail system")};
 
-    deliver_outcome_log(act->deliver, words.event, true, act->message, act->recipient.address,
-                        (struct span){0}, (struct span){0}, words.reason);
+    deliver_outcome_log(act->deliver, words.event, true, act->message,
+                        &(struct deliver_outcome_line){.to = act->recipient.address,
+                                                        .reply = words.reason});
     deliver_bounce_failed(act->deliver, spool_message_tag(act->message), act->index, &words);
     drop(act);
     return true;

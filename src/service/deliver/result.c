@@ -44,12 +44,15 @@ enum deliver_mood deliver_result_mood(const struct deliver_transaction *transact
 bool deliver_result_was_stale(const struct deliver_transaction *transaction,
                               const struct deliver_failure *failure, uint32_t messages)
 {
-    if (failure == NULL || failure->error == 0 || messages < 2 || transaction->refusal.code != 0 ||
-        transaction->content_failed) {
+    if (failure == NULL || messages < 2 || transaction->refusal.code != 0 ||
+        transaction->content_failed ||
+        (failure->error == 0 && failure->reply.code != CODE_SHUTTING_DOWN)) {
         return false;
     }
     for (size_t i = 0; i < transaction->smtp.recipient_count; i++) {
-        if (transaction->smtp.recipients[i].reply.code != 0) {
+        unsigned code = transaction->smtp.recipients[i].reply.code;
+
+        if (code != 0 && code != CODE_SHUTTING_DOWN) {
             return false;
         }
     }

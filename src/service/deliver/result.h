@@ -23,8 +23,8 @@ enum deliver_mood deliver_result_mood(const struct deliver_transaction *transact
                                       const struct deliver_failure *failure);
 
 /*
- * The connection had been used before and broke before anything was said: most likely the next hop
- * had closed it while it was idle. Worth another attempt at once.
+ * The connection had been used before and broke before anything was said but 421: most likely the
+ * next hop had closed it while it was idle, or takes no more on one. Worth another attempt at once.
  */
 bool deliver_result_was_stale(const struct deliver_transaction *transaction,
                               const struct deliver_failure *failure, uint32_t messages);

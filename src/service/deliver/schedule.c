@@ -29,6 +29,8 @@ int64_t deliver_schedule_next(int64_t arrival_ms, int64_t now_ms, int64_t expiry
 {
     int64_t step = step_ms < MILLE ? MILLE : step_ms;
     int64_t moved = jitter(id);
+
+    arrival_ms = arrival_ms < now_ms ? arrival_ms : now_ms; /* the clock may have gone back */
     int64_t least = now_ms - arrival_ms + step / 4;
     int64_t low = 0, high = ROOTS; /* attempt `low` is too early, `high` is not */
 

@@ -222,7 +222,7 @@ struct deliver_site *deliver_site_get(struct deliver *deliver, struct span name)
     }
     memcpy(bytes, name.data, name.size);
     site->deliver = deliver;
-    site->name = span_of(bytes, name.size);
+    site->name = (struct span){bytes, name.size};
     list_init(&site->waiting);
     list_init(&site->links);
     list_init(&site->idle);
@@ -235,20 +235,58 @@ struct deliver_site *deliver_site_get(struct deliver *deliver, struct span name)
     return site;
 }
 
-void deliver_site_attach(struct deliver_site *site, struct deliver_destination *destination)
+static uint32_t stricter(uint32_t a, uint32_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a; /* 0: no limit */
+}
+
+static void restrict_limits(struct deliver_limits *limits, const struct deliver_limits *other)
+{
+    bool is_slower = (uint64_t)other->rate_count * limits->rate_period_s <
+                     (uint64_t)limits->rate_count * other->rate_period_s;
+
+    limits->connections = stricter(limits->connections, other->connections);
+    limits->messages_per_connection =
+        stricter(limits->messages_per_connection, other->messages_per_connection);
+    limits->recipients_per_message =
+        stricter(limits->recipients_per_message, other->recipients_per_message);
+    if (other->rate_count > 0 && (limits->rate_count == 0 || is_slower)) {
+        limits->rate_count = other->rate_count;
+        limits->rate_period_s = other->rate_period_s;
+    }
+}
+
+/*
+ * Destinations of one site may be told different limits: a rule counts more than the default, and of
+ * several rules the strictest holds, until all destinations have left or the settings change.
+ */
+static void take_limits(struct deliver_site *site, const struct deliver_destination *destination)
 {
     const struct deliver_settings *settings = site->deliver->settings;
     const struct deliver_limits *limits = destination->way == DELIVER_WAY_POOL
                                               ? &settings->limits
                                               : deliver_route_limits(settings, destination->name);
+    bool is_fresh = site->attached == 0 || !site->has_limits;
+    bool is_rule = limits != &settings->limits;
 
-    site->limits = *limits;
-    site->rate.count = limits->rate_count;
-    site->rate.period_s = limits->rate_period_s;
+    if (is_fresh || (is_rule && !site->has_rule)) {
+        site->limits = *limits;
+    } else if (is_rule) {
+        restrict_limits(&site->limits, limits);
+    }
+    site->has_rule = is_rule || (!is_fresh && site->has_rule);
+    site->has_limits = true;
+    site->rate.count = site->limits.rate_count;
+    site->rate.period_s = site->limits.rate_period_s;
+}
+
+void deliver_site_attach(struct deliver_site *site, struct deliver_destination *destination)
+{
+    take_limits(site, destination);
     if (site->attached == 0 && site->link_count == 0) {
-        deliver_window_init(&site->window, limits->connections);
+        deliver_window_init(&site->window, site->limits.connections);
     } else {
-        deliver_window_limit(&site->window, limits->connections);
+        deliver_window_limit(&site->window, site->limits.connections);
     }
     if (destination->site == NULL) {
         destination->site = site;

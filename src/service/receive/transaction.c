@@ -13,7 +13,7 @@
 #include "protocol/mail/received.h"
 #include "system/clock.h"
 
-enum { TRACE_BYTES = 8 * 1024, START_BYTES = 4096 };
+enum { TRACE_BYTES = 8 * 1024, START_BYTES = 4096, START_MOST_BYTES = 2 * START_BYTES };
 
 static int64_t now_ms(const struct receive_session *session)
 {
@@ -62,7 +62,7 @@ void receive_transaction_reset(struct receive_session *session)
     session->content_failed = false;
     session->has_started = false;
     buffer_done(&session->start);
-    buffer_init(&session->start, 2 * START_BYTES);
+    buffer_init(&session->start, START_MOST_BYTES);
     gate_door_active(&session->place, true);
 }
 

@@ -10,6 +10,7 @@ enum {
     REQUEST_BYTES = 64 * 1024,
     ANSWER_BYTES = 4 * 1024 * 1024,
     ANSWER_HIGH_BYTES = 256 * 1024,
+    END_BYTES = 1024, /* of it, kept free for the last line */
     LINGER_MS = 10000,
 };
 
@@ -30,7 +31,7 @@ struct status_request {
     void (*more)(struct status_request *request, void *state);
     void (*gone)(void *state);
     void *state;
-    bool has_ended;
+    bool is_cut; /* a line found no room */
 };
 
 static void drop(struct status_request *request)
@@ -177,12 +178,18 @@ int64_t status_number(const struct status_request *request, const char *key)
     return json_is_true(value) ? 1 : (int64_t)json_integer_value(value);
 }
 
+static void write_line(struct status_request *request, struct span line)
+{
+    (void)!stream_write(request->stream, line);
+    (void)!stream_write(request->stream, SPAN("\n"));
+}
+
 void status_line(struct status_request *request, struct span line)
 {
-    /* An answer over the ceiling is cut; lists watch status_is_full and never get there. */
-    if (stream_output_room(request->stream) > line.size) {
-        (void)!stream_write(request->stream, line);
-        (void)!stream_write(request->stream, SPAN("\n"));
+    if (stream_output_room(request->stream) > line.size + END_BYTES) {
+        write_line(request, line);
+    } else {
+        request->is_cut = true;
     }
 }
 
@@ -204,7 +211,11 @@ void status_continue(struct status_request *request, void (*call)(struct status_
 
 void status_done(struct status_request *request)
 {
-    status_line(request, SPAN("{\"done\": true}"));
+    if (request->is_cut) {
+        status_fail(request, "the answer is too long and has been cut");
+        return;
+    }
+    write_line(request, SPAN("{\"done\": true}"));
     end(request);
 }
 
@@ -216,7 +227,7 @@ void status_fail(struct status_request *request, const char *text)
     (void)buffer_text(&line, "{\"error\": ");
     (void)text_json(&line, span_text(text));
     (void)buffer_text(&line, "}");
-    status_line(request, buffer_span(&line));
+    write_line(request, buffer_span(&line));
     buffer_done(&line);
     end(request);
 }

@@ -31,7 +31,8 @@ void status_control_close(struct status_control *control); /* drops what is open
 struct span status_text(const struct status_request *request, const char *key);
 int64_t status_number(const struct status_request *request, const char *key);
 
-/* Adds one line to the answer; `line` is a JSON text without line end. */
+/* Adds one line to the answer; `line` is a JSON text without line end. An answer of over 4 MiB that
+   nobody has read is cut, and ends with an error. */
 void status_line(struct status_request *request, struct span line);
 /* True if so much is waiting to be sent that more lines should come later. */
 bool status_is_full(const struct status_request *request);

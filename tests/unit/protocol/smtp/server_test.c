@@ -209,280 +209,158 @@ static void play_all_ways(const char *name, const char *text)
 static const struct {
     const char *name, *text;
 } dialogs[] = {
-    {"a message", BEGIN DATA "C: Subject: x\nC: \nC: ..dot\nC: .\nSTEP: COMMIT Subject: "
-                             "x\\x0d\\x0a\\x0d\\x0a.dot\\x0d\\x0a\n" QUEUED QUIT},
+    {"a message",
+     BEGIN DATA "C: Subject: x\nC: \nC: ..dot\nC: .\n"
+                "STEP: COMMIT Subject: x\\x0d\\x0a\\x0d\\x0a.dot\\x0d\\x0a\n" QUEUED QUIT},
     {"empty content", BEGIN DATA "C: .\nSTEP: COMMIT\n" QUEUED QUIT},
     {"helo", GREETING "C: HELO x\nS: 250 mx.example\n" MAIL RCPT DATA
                       "C: hi\nC: .\nSTEP: COMMIT hi\\x0d\\x0a\n" QUEUED QUIT},
     {"helo knows no parameters",
-     GREETING "C: HELO x\nS: 250 mx.example\n"
-              "C: MAIL FROM:<a@b.example> SIZE=1\n"
-              "S: 555 5.5.4 parameter not recognized\n" REFUSED("MAIL")},
+     GREETING "C: HELO x\nS: 250 mx.example\nC: MAIL FROM:<a@b.example> SIZE=1\n"
+              "S: 555 5.5.4 parameter not recognized\nSTEP: REFUSED MAIL\n"},
     {"pipelined, next transaction behind the dot", GREETING EHLO
-     "C: MAIL FROM:<a@b.example>\nC: RCPT TO:<c@d.example>\nC: RCPT TO:<no@d.example>\nC: "
-     "DATA\n"
-     "STEP: ASK_SENDER a@b.example\nS: 250 2.1.0 ok\nSTEP: ASK_RECIPIENT c@d.example\n"
-     "S: 250 2.1.5 ok\nSTEP: ASK_RECIPIENT no@d.example\nS: 550 5.7.1 not here\nSTEP: "
-     "OPEN\n"
-     "S: 354 end data with <CRLF>.<CRLF>\n"
-     "C: x\nC: .\nC: MAIL FROM:<>\nC: RCPT TO:<postmaster>\nC: DATA\n"
-     "STEP: COMMIT x\\x0d\\x0a\n" QUEUED "STEP: ASK_SENDER\nS: 250 2.1.0 ok\n"
-     "STEP: ASK_RECIPIENT postmaster\nS: 250 2.1.5 ok\nSTEP: OPEN\n"
-     "S: 354 end data with <CRLF>.<CRLF>\nC: .\nC: QUIT\nSTEP: COMMIT\n" QUEUED
+     "C: MAIL FROM:<a@b.example>\nC: RCPT TO:<c@d.example>\nC: RCPT TO:<no@d.example>\n"
+     "C: DATA\nSTEP: ASK_SENDER a@b.example\nS: 250 2.1.0 ok\n"
+     "STEP: ASK_RECIPIENT c@d.example\nS: 250 2.1.5 ok\nSTEP: ASK_RECIPIENT no@d.example\n"
+     "S: 550 5.7.1 not here\nSTEP: OPEN\nS: 354 end data with <CRLF>.<CRLF>\nC: x\nC: .\n"
+     "C: MAIL FROM:<>\nC: RCPT TO:<postmaster>\nC: DATA\nSTEP: COMMIT x\\x0d\\x0a\n" QUEUED
+     "STEP: ASK_SENDER\nS: 250 2.1.0 ok\nSTEP: ASK_RECIPIENT postmaster\nS: 250 2.1.5 ok\n"
+     "STEP: OPEN\nS: 354 end data with <CRLF>.<CRLF>\nC: .\nC: QUIT\nSTEP: COMMIT\n" QUEUED
      "S: 221 2.0.0 bye\nSTEP: CLOSE\n"},
     {"bdat, chunks pipelined", BEGIN
-     "C: BDAT 4\nC: ab\nC: BDAT 0\nC: BDAT 4 LAST\nC: .x\nC: RSET \nC: NOOP\n"
-     "STEP: OPEN\nS: 250 2.0.0 chunk received\nS: 250 2.0.0 chunk received\n"
+     "C: BDAT 4\nC: ab\nC: BDAT 0\nC: BDAT 4 LAST\nC: .x\nC: RSET \nC: NOOP\nSTEP: OPEN\n"
+     "S: 250 2.0.0 chunk received\nS: 250 2.0.0 chunk received\n"
      "STEP: COMMIT ab\\x0d\\x0a.x\\x0d\\x0a\n" QUEUED "S: 250 2.0.0 reset\nS: 250 2.0.0 ok\n"},
-    {"order", GREETING "C: MAIL FROM:<a@b.example>\nS: 503 5.5.1 EHLO first\n" REFUSED("MAIL") EHLO
-     "C: RCPT TO:<c@d.example>\nS: 503 5.5.1 MAIL first\n" REFUSED(
-         "RCPT") "C: DATA\nS: 503 5.5.1 MAIL first\n" REFUSED("DATA") MAIL
-     "C: MAIL FROM:<z@b.example>\nS: 503 5.5.1 a transaction is under "
-     "way\n" REFUSED("MAIL") "C: DATA\nS: 503 5.5.1 RCPT first\n" REFUSED(
-         "DATA") "C: RCPT TO:<no@d.example>\nSTEP: ASK_RECIPIENT "
-                 "no@d.example\n"
-                 "S: 550 5.7.1 not here\n"
-                 "C: QUIT\nS: 221 2.0.0 bye\nSTEP: RESET\nSTEP: CLOSE\n"},
-    {"no valid recipients",
-     GREETING EHLO MAIL "C: RCPT TO:<no@d.example>\nSTEP: ASK_RECIPIENT no@d.example\nS: 550 5.7.1 "
-                        "not here\n"
-                        "C: DATA\nS: 554 5.5.1 no valid recipients\n" REFUSED(
-                            "DATA") "C: BDAT 3 LAST\nC+ ab\\n\nS: 554 5.5.1 no valid "
-                                    "recipients\n" REFUSED("BDAT") "STEP: RESET\n" MAIL},
+    {"order",
+     GREETING "C: MAIL FROM:<a@b.example>\nS: 503 5.5.1 EHLO first\nSTEP: REFUSED MAIL\n" EHLO
+              "C: RCPT TO:<c@d.example>\nS: 503 5.5.1 MAIL first\nSTEP: REFUSED RCPT\nC: DATA\n"
+              "S: 503 5.5.1 MAIL first\nSTEP: REFUSED DATA\n" MAIL
+              "C: MAIL FROM:<z@b.example>\nS: 503 5.5.1 a transaction is under way\n"
+              "STEP: REFUSED MAIL\nC: DATA\nS: 503 5.5.1 RCPT first\nSTEP: REFUSED DATA\n"
+              "C: RCPT TO:<no@d.example>\nSTEP: ASK_RECIPIENT no@d.example\nS: 550 5.7.1 not here\n"
+              "C: QUIT\nS: 221 2.0.0 bye\nSTEP: RESET\nSTEP: CLOSE\n"},
+    {"no valid recipients", GREETING EHLO MAIL
+     "C: RCPT TO:<no@d.example>\nSTEP: ASK_RECIPIENT no@d.example\nS: 550 5.7.1 not here\n"
+     "C: DATA\nS: 554 5.5.1 no valid recipients\nSTEP: REFUSED DATA\nC: BDAT 3 LAST\n"
+     "C+ ab\\n\nS: 554 5.5.1 no valid recipients\nSTEP: REFUSED BDAT\nSTEP: RESET\n" MAIL},
     {"ehlo, helo and rset end a transaction",
-     BEGIN "C: EHLO [192.0.2.1]\n"
-           "S: 250-mx.example\nS: 250-PIPELINING\nS: 250-SIZE 300\nS: 250-8BITMIME\n"
-           "S: 250-SMTPUTF8\nS: 250-DSN\nS: 250-CHUNKING\nS: 250-ENHANCEDSTATUSCODES\n"
-           "S: 250-LIMITS RCPTMAX=3 MAILMAX=4\nS: 250 HELP\nSTEP: RESET\n"
-           "C: DATA\nS: 503 5.5.1 MAIL first\n" REFUSED("DATA") MAIL RCPT
-     "C: RSET\nS: 250 2.0.0 reset\nSTEP: RESET\n"
-     "C: DATA\nS: 503 5.5.1 MAIL first\n" REFUSED("DATA") MAIL RCPT
-     "C: HELO x\nS: 250 mx.example\nSTEP: RESET\n"
-     "C: DATA\nS: 503 5.5.1 MAIL first\n" REFUSED("DATA")},
+     BEGIN "C: EHLO [192.0.2.1]\nS: 250-mx.example\nS: 250-PIPELINING\nS: 250-SIZE 300\n"
+           "S: 250-8BITMIME\nS: 250-SMTPUTF8\nS: 250-DSN\nS: 250-CHUNKING\n"
+           "S: 250-ENHANCEDSTATUSCODES\nS: 250-LIMITS RCPTMAX=3 MAILMAX=4\nS: 250 HELP\n"
+           "STEP: RESET\nC: DATA\nS: 503 5.5.1 MAIL first\nSTEP: REFUSED DATA\n" MAIL RCPT
+           "C: RSET\nS: 250 2.0.0 reset\nSTEP: RESET\nC: DATA\nS: 503 5.5.1 MAIL first\n"
+           "STEP: REFUSED DATA\n" MAIL RCPT
+           "C: HELO x\nS: 250 mx.example\nSTEP: RESET\nC: DATA\nS: 503 5.5.1 MAIL first\n"
+           "STEP: REFUSED DATA\n"},
     {"a wrong ehlo changes nothing",
-     BEGIN "C: EHLO a b\nS: 501 5.5.4 a host name or an address literal is needed\n" REFUSED("EHLO")
-         DATA "C: .\nSTEP: COMMIT\n" QUEUED},
+     BEGIN "C: EHLO a b\nS: 501 5.5.4 a host name or an address literal is needed\n"
+           "STEP: REFUSED EHLO\n" DATA "C: .\nSTEP: COMMIT\n" QUEUED},
     {"shell refuses", GREETING EHLO
      "C: MAIL FROM:<no@b.example>\nSTEP: ASK_SENDER no@b.example\n"
      "S: 550 5.7.1 go away \\x5cx22now\\x5cx22\\x5cx1b\nSTEP: RESET\n"
-     "C: MAIL FROM:<full@b.example>\nSTEP: ASK_SENDER full@b.example\nS: 250 2.1.0 "
-     "ok\n" RCPT "C: DATA\nSTEP: OPEN\nS: 452 4.3.1 disk full\nSTEP: RESET\n"
-     "C: MAIL FROM:<full@b.example>\nSTEP: ASK_SENDER full@b.example\nS: 250 2.1.0 "
-     "ok\n" RCPT "C: BDAT 6\nC+ NOOP\\r\\n\nSTEP: OPEN\nS: 452 4.3.1 disk full\n"
-     "C: BDAT 6\nC+ NOOP\\r\\n\nS: 503 5.5.1 a chunk was refused: RSET first\n" REFUSED(
-         "BDAT") "C: RSET\nS: 250 2.0.0 reset\nSTEP: RESET\n"
-                 "C: MAIL FROM:<lost@b.example>\nSTEP: ASK_SENDER lost@b.example\nS: 250 "
-                 "2.1.0 "
-                 "ok\n" RCPT DATA "C: .\nSTEP: COMMIT\nS: 451 4.3.0 disk error\nSTEP: RESET\n"
-                 "C: MAIL FROM:<421@b.example>\nSTEP: ASK_SENDER 421@b.example\nS: 421 "
-                 "4.3.2 "
-                 "later\n"
-                 "STEP: RESET\nSTEP: CLOSE\n"},
-    {"recipients limit",
-     BEGIN RCPT RCPT "C: RCPT TO:<e@d.example>\nS: 452 4.5.3 too many recipients\n" REFUSED("RCPT")
-         DATA "C: .\nSTEP: COMMIT\n" QUEUED},
-    {"size",
-     GREETING EHLO "C: MAIL FROM:<a@b.example> SIZE=301\n"
-                   "S: 552 5.3.4 message is larger than is accepted here\n" REFUSED(
-                       "MAIL") "C: MAIL FROM:<a@b.example> SIZE=300\nSTEP: ASK_SENDER a@b.example\n"
-                               "S: 250 2.1.0 ok\n"},
-    {"bare octets in commands",
-     GREETING EHLO "C: NOOP a\\rNOOP b\\rNOOP c\n"
-                   "S: 500 5.5.2 bare CR, bare LF or NUL in a command\n" REFUSED(
-                       "unknown") "C: RCPT TO:<\"x\\nRCPT TO:<i@d.example>\\ny\"@d.example>\n"
-                                  "S: 500 5.5.2 bare CR, bare LF or NUL in a command\n" REFUSED(
-                                      "unknown") "C: NO\\0OP\n"
-                                                 "S: 500 5.5.2 bare CR, bare LF or NUL in a "
-                                                 "command\n" REFUSED("unknown")},
-    {"http", GREETING
-     "C: GET / HTTP/1.1\nS: 554 5.5.1 this is SMTP, not HTTP\n" REFUSED("HTTP") "STEP: CLOSE\n"},
+     "C: MAIL FROM:<full@b.example>\nSTEP: ASK_SENDER full@b.example\nS: 250 2.1.0 ok\n" RCPT
+     "C: DATA\nSTEP: OPEN\nS: 452 4.3.1 disk full\nSTEP: RESET\n"
+     "C: MAIL FROM:<full@b.example>\nSTEP: ASK_SENDER full@b.example\nS: 250 2.1.0 ok\n" RCPT
+     "C: BDAT 6\nC+ NOOP\\r\\n\nSTEP: OPEN\nS: 452 4.3.1 disk full\nC: BDAT 6\nC+ NOOP\\r\\n\n"
+     "S: 503 5.5.1 a chunk was refused: RSET first\nSTEP: REFUSED BDAT\nC: RSET\n"
+     "S: 250 2.0.0 reset\nSTEP: RESET\nC: MAIL FROM:<lost@b.example>\n"
+     "STEP: ASK_SENDER lost@b.example\nS: 250 2.1.0 ok\n" RCPT DATA
+     "C: .\nSTEP: COMMIT\nS: 451 4.3.0 disk error\nSTEP: RESET\nC: MAIL FROM:<421@b.example>\n"
+     "STEP: ASK_SENDER 421@b.example\nS: 421 4.3.2 later\nSTEP: RESET\nSTEP: CLOSE\n"},
+    {"recipients limit", BEGIN RCPT RCPT
+     "C: RCPT TO:<e@d.example>\nS: 452 4.5.3 too many recipients\nSTEP: REFUSED RCPT\n" DATA
+     "C: .\nSTEP: COMMIT\n" QUEUED},
+    {"size", GREETING EHLO
+     "C: MAIL FROM:<a@b.example> SIZE=301\n"
+     "S: 552 5.3.4 message is larger than is accepted here\nSTEP: REFUSED MAIL\n"
+     "C: MAIL FROM:<a@b.example> SIZE=300\nSTEP: ASK_SENDER a@b.example\nS: 250 2.1.0 ok\n"},
+    {"bare octets in commands", GREETING EHLO
+     "C: NOOP a\\rNOOP b\\rNOOP c\nS: 500 5.5.2 bare CR, bare LF or NUL in a command\n"
+     "STEP: REFUSED unknown\nC: RCPT TO:<\"x\\nRCPT TO:<i@d.example>\\ny\"@d.example>\n"
+     "S: 500 5.5.2 bare CR, bare LF or NUL in a command\nSTEP: REFUSED unknown\nC: NO\\0OP\n"
+     "S: 500 5.5.2 bare CR, bare LF or NUL in a command\nSTEP: REFUSED unknown\n"},
+    {"http", GREETING "C: GET / HTTP/1.1\nS: 554 5.5.1 this is SMTP, not HTTP\nSTEP: REFUSED HTTP\n"
+                      "STEP: CLOSE\n"},
     {"not offered",
-     GREETING EHLO "C: STARTTLS\nS: 502 5.5.1 not offered\n" REFUSED(
-         "STARTTLS") "C: EXPN root\nS: 502 "
-                     "5.5.1 not "
-                     "offered\n" REFUSED("EX"
-                                         "P"
-                                         "N") "C: LHLO x\nS: 500 5.5.1 command not "
-                                              "recognized\n" REFUSED("LHLO") "C: vrfy "
-                                                                             "root\nS: "
-                                                                             "252 2.0.0 "
-                                                                             "not "
-                                                                             "verified; "
-                                                                             "send it "
-                                                                             "and see\n"
-                                                                             "C: "
-                                                                             "BOGUS\\x1b"
-                                                                             "\nS: 500 "
-                                                                             "5.5.1 "
-                                                                             "command "
-                                                                             "not "
-                                                                             "recognized"
-                                                                             "\n" REFUSED("unknow"
-                                                                                          "n")},
-    {"errors",
-     GREETING "C: A\nS: 500 5.5.1 command not recognized\n" REFUSED(
-         "unknown") "C: A\nS: 500 5.5.1 command "
-                    "not recognized\n" REFUSED(
-                        "u"
-                        "n"
-                        "k"
-                        "n"
-                        "o"
-                        "w"
-                        "n") "C: A\nS: 500 5.5.1 command not "
-                             "recognized\n" REFUSED(
-                                 "unknown") "C: A\nS: 500 "
-                                            "5.5.1 command "
-                                            "not "
-                                            "recognized"
-                                            "\n" REFUSED(
-                                                "unkn"
-                                                "own") "C: A\nS: 500 5.5.1 command not "
-                                                       "recognized\n" REFUSED(
-                                                           "unknown") "C: A\nS: "
-                                                                      "500 "
-                                                                      "5.5.1 "
-                                                                      "command "
-                                                                      "not "
-                                                                      "recognize"
-                                                                      "d"
-                                                                      "\n" REFUSED(
-                                                                          "unknown") "C: NOOP\nS: "
-                                                                                     "421 4.7.0 "
-                                                                                     "too many "
-                                                                                     "errors"
-                                                                                     "\n" REFUSED(
-                                                                                         "NOOP") "S"
-                                                                                                 "T"
-                                                                                                 "E"
-                                                                                                 "P"
-                                                                                                 ":"
-                                                                                                 " "
-                                                                                                 "C"
-                                                                                                 "L"
-                                                                                                 "O"
-                                                                                                 "S"
-                                                                                                 "E"
-                                                                                                 "\n"},
+     GREETING EHLO "C: STARTTLS\nS: 502 5.5.1 not offered\nSTEP: REFUSED STARTTLS\nC: EXPN root\n"
+                   "S: 502 5.5.1 not offered\nSTEP: REFUSED EXPN\nC: LHLO x\n"
+                   "S: 500 5.5.1 command not recognized\nSTEP: REFUSED LHLO\nC: vrfy root\n"
+                   "S: 252 2.0.0 not verified; send it and see\nC: BOGUS\\x1b\n"
+                   "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\n"},
+    {"errors", GREETING "C: A\nS: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+                        "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+                        "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+                        "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+                        "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+                        "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: NOOP\n"
+                        "S: 421 4.7.0 too many errors\nSTEP: REFUSED NOOP\nSTEP: CLOSE\n"},
     {"idle commands", GREETING EHLO
      "C: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\n"
-     "S: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\n"
-     "S: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\n"
-     "S: 421 4.7.0 too many commands without a message\n" REFUSED("NOOP") "STEP: CLOSE\n"},
-    {"messages", BEGIN DATA
-     "C: .\nSTEP: COMMIT\n" QUEUED MAIL RCPT DATA "C: .\nSTEP: COMMIT\n" QUEUED MAIL RCPT DATA
-     "C: .\nSTEP: COMMIT\n" QUEUED MAIL "C: RSET\nS: 250 2.0.0 reset\nSTEP: RESET\n"
-     "C: MAIL FROM:<a@b.example>\nS: 421 4.7.0 too many messages in one session\n" REFUSED(
-         "MAIL") "STEP: CLOSE\n"},
+     "S: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\n"
+     "S: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 421 4.7.0 too many commands without a message\n"
+     "STEP: REFUSED NOOP\nSTEP: CLOSE\n"},
+    {"messages",
+     BEGIN DATA "C: .\nSTEP: COMMIT\n" QUEUED MAIL RCPT DATA
+                "C: .\nSTEP: COMMIT\n" QUEUED MAIL RCPT DATA "C: .\nSTEP: COMMIT\n" QUEUED MAIL
+                "C: RSET\nS: 250 2.0.0 reset\nSTEP: RESET\nC: MAIL FROM:<a@b.example>\n"
+                "S: 421 4.7.0 too many messages in one session\nSTEP: REFUSED MAIL\nSTEP: CLOSE\n"},
     {"received loop",
      BEGIN DATA "C: Received: a\nC: received: b\nC: RECEIVED: c\nC: \nC: .\n"
-                "S: 554 5.4.6 too many Received fields: this is a mail loop\n" REFUSED(
-                    "DATA") "STEP: RESET\n"},
+                "S: 554 5.4.6 too many Received fields: this is a mail loop\nSTEP: REFUSED DATA\n"
+                "STEP: RESET\n"},
     {"received fields at the limit",
      BEGIN DATA "C: Received: a\nC: Received: b\nC: .\n"
                 "STEP: COMMIT Received: a\\x0d\\x0aReceived: b\\x0d\\x0a\n" QUEUED},
-    {"a message makes good for errors and idle commands", GREETING EHLO "C: A\nS: 500 5.5.1 "
-                                                                        "command not "
-                                                                        "recognized\n" REFUSED("unk"
-                                                                                               "now"
-                                                                                               "n") "C: A\nS: 500 5.5.1 command "
-                                                                                                    "not recognized\n" REFUSED("u"
-                                                                                                                               "n"
-                                                                                                                               "k"
-                                                                                                                               "n"
-                                                                                                                               "o"
-                                                                                                                               "w"
-                                                                                                                               "n") "C: A\nS: 500 5.5.1 command not recognized\n" REFUSED("unknown") "C: A\nS: 500 5.5.1 command not recognized\n" REFUSED("unknown") "C: A\nS: 500 5.5.1 command not recognized\n" REFUSED("unknown") "C: NOOP\nC: "
-                                                                                                                                                                                                                                                                                                                                       "NOOP\nC: "
-                                                                                                                                                                                                                                                                                                                                       "NOOP\nC: "
-                                                                                                                                                                                                                                                                                                                                       "NOOP\nC: "
-                                                                                                                                                                                                                                                                                                                                       "NOOP\nC: "
-                                                                                                                                                                                                                                                                                                                                       "NOOP\nC: "
-                                                                                                                                                                                                                                                                                                                                       "NOOP\n"
-                                                                                                                                                                                                                                                                                                                                       "S: 250 2.0.0 "
-                                                                                                                                                                                                                                                                                                                                       "ok\nS: 250 "
-                                                                                                                                                                                                                                                                                                                                       "2.0.0 ok\nS: "
-                                                                                                                                                                                                                                                                                                                                       "250 2.0.0 "
-                                                                                                                                                                                                                                                                                                                                       "ok\nS: 250 "
-                                                                                                                                                                                                                                                                                                                                       "2.0.0 ok\nS: "
-                                                                                                                                                                                                                                                                                                                                       "250 2.0.0 "
-                                                                                                                                                                                                                                                                                                                                       "ok\n"
-                                                                                                                                                                                                                                                                                                                                       "S: 250 2.0.0 "
-                                                                                                                                                                                                                                                                                                                                       "ok\nS: 250 "
-                                                                                                                                                                                                                                                                                                                                       "2.0.0 "
-                                                                                                                                                                                                                                                                                                                                       "ok\n" MAIL
-                                                                                                                                                                                                                                                                                                                                           RCPT
-                                                                                                                                                                                                                                                                                                                                               DATA
-                                                                                                                                                                                                                                                                                                                                       "C: .\nSTEP: "
-                                                                                                                                                                                                                                                                                                                                       "COMMIT"
-                                                                                                                                                                                                                                                                                                                                       "\n" QUEUED
-                                                                                                                                                                                                                                                                                                                                       "C: A\nS: 500 "
-                                                                                                                                                                                                                                                                                                                                       "5.5.1 "
-                                                                                                                                                                                                                                                                                                                                       "command not "
-                                                                                                                                                                                                                                                                                                                                       "recognized"
-                                                                                                                                                                                                                                                                                                                                       "\n" REFUSED("unknown") "C: A\nS: 500 5.5.1 command not recognized\n" REFUSED("unknown") "C: NOOP\nC: NOOP\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\n"},
-    {"data after bdat spoils the transaction",
-     BEGIN "C: BDAT 2\nC+ \\r\\n\nSTEP: OPEN\nS: 250 2.0.0 chunk received\n"
-           "C: DATA\nS: 503 5.5.1 BDAT has begun: RSET first\n" REFUSED(
-               "DATA") "C: RCPT "
-                       "TO:<e@d.example>\nS: "
-                       "503 5.5.1 the content "
-                       "has begun\n" REFUSED("RCPT") "C: BDAT 6 "
-                                                     "LAST\nC+ "
-                                                     "NOOP\\r\\n\n"
-                                                     "S: 503 "
-                                                     "5.5.1 DATA "
-                                                     "came "
-                                                     "between "
-                                                     "chunks: "
-                                                     "RSET "
-                                                     "first"
-                                                     "\n" REFUSED("BDAT") "STEP: RESET\n" MAIL},
+    {"a message makes good for errors and idle commands", GREETING EHLO
+     "C: A\nS: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+     "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+     "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+     "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+     "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: NOOP\nC: NOOP\nC: NOOP\n"
+     "C: NOOP\nC: NOOP\nC: NOOP\nC: NOOP\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\n"
+     "S: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\nS: 250 2.0.0 ok\n" MAIL RCPT DATA
+     "C: .\nSTEP: COMMIT\n" QUEUED
+     "C: A\nS: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: A\n"
+     "S: 500 5.5.1 command not recognized\nSTEP: REFUSED unknown\nC: NOOP\nC: NOOP\n"
+     "S: 250 2.0.0 ok\nS: 250 2.0.0 ok\n"},
+    {"data after bdat spoils the transaction", BEGIN
+     "C: BDAT 2\nC+ \\r\\n\nSTEP: OPEN\nS: 250 2.0.0 chunk received\nC: DATA\n"
+     "S: 503 5.5.1 BDAT has begun: RSET first\nSTEP: REFUSED DATA\nC: RCPT TO:<e@d.example>\n"
+     "S: 503 5.5.1 the content has begun\nSTEP: REFUSED RCPT\nC: BDAT 6 LAST\nC+ NOOP\\r\\n\n"
+     "S: 503 5.5.1 DATA came between chunks: RSET first\nSTEP: REFUSED BDAT\nSTEP: RESET\n" MAIL},
     {"bdat without a transaction eats its octets", GREETING EHLO
-     "C: BDAT 12 LAST\nC: NOOP\nC: NOOP\nS: 503 5.5.1 MAIL first\n" REFUSED("BDAT") QUIT},
-    {"bdat over the limit",
-     BEGIN "C: BDAT 2\nC+ \\r\\n\nSTEP: OPEN\nS: 250 2.0.0 chunk received\n"
-           "C: BDAT 299\n"
-           "C+ "
-           "0123456789012345678901234567890123456789012345678901234567890123456789012345678"
-           "901234\n"
-           "C+ "
-           "0123456789012345678901234567890123456789012345678901234567890123456789012345678"
-           "901234\n"
-           "C+ "
-           "0123456789012345678901234567890123456789012345678901234567890123456789012345678"
-           "901234\n"
-           "C+ 01234567890123456789012345678901234567890123\n"
-           "S: 552 5.3.4 message is larger than is accepted here\n" REFUSED(
-               "BDAT") "C: BDAT 2\nC+ \\r\\n\n"
-                       "S: 552 5.3.4 message is larger than is accepted here\n" REFUSED(
-                           "BDAT") "C: BDAT 0 LAST\n"
-                                   "S: 552 5.3.4 message is larger than is accepted "
-                                   "here\n" REFUSED("BDAT") "STEP: RESET\n"},
+     "C: BDAT 12 LAST\nC: NOOP\nC: NOOP\nS: 503 5.5.1 MAIL first\nSTEP: REFUSED BDAT\n" QUIT},
+    {"bdat over the limit", BEGIN
+     "C: BDAT 2\nC+ \\r\\n\nSTEP: OPEN\nS: 250 2.0.0 chunk received\nC: BDAT 299\n"
+     "C+ 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234"
+     "\n"
+     "C+ 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234"
+     "\n"
+     "C+ 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234"
+     "\nC+ 01234567890123456789012345678901234567890123\n"
+     "S: 552 5.3.4 message is larger than is accepted here\nSTEP: REFUSED BDAT\nC: BDAT 2\n"
+     "C+ \\r\\n\nS: 552 5.3.4 message is larger than is accepted here\nSTEP: REFUSED BDAT\n"
+     "C: BDAT 0 LAST\nS: 552 5.3.4 message is larger than is accepted here\n"
+     "STEP: REFUSED BDAT\nSTEP: RESET\n"},
     {"bdat sizes that are none",
-     BEGIN "C: BDAT 18446744073709551621 LAST\n"
-           "S: 501 5.5.4 syntax: BDAT size [LAST]\n" REFUSED("BDAT") "STEP: RESET\nSTEP: CLOSE\n"},
+     BEGIN "C: BDAT 18446744073709551621 LAST\nS: 501 5.5.4 syntax: BDAT size [LAST]\n"
+           "STEP: REFUSED BDAT\nSTEP: RESET\nSTEP: CLOSE\n"},
     {"bdat with a huge size waits", BEGIN "C: BDAT 9223372036854775807 LAST\nC: NOOP\nC: QUIT\n"},
-    {"bdat bare octets",
-     BEGIN "C: BDAT 5 LAST\nC+ a\\n.\\r\\n\nSTEP: OPEN\n"
-           "S: 550 5.6.0 message refused: bare LF in its content\n" REFUSED(
-               "BDAT") "STEP: RESET\n" MAIL RCPT
-                       "C: BDAT 2\nC+ a\\r\nSTEP: OPEN\nS: 250 2.0.0 chunk received\n"
-                       "C: BDAT 1\nC+ b\nS: 550 5.6.0 message refused: bare CR in its "
-                       "content\n" REFUSED(
-                           "BDAT") "C: BDAT 0 LAST\n"
-                                   "S: 503 5.5.1 a chunk was refused: RSET first\n" REFUSED(
-                                       "BDAT") "STEP: RESET\n" MAIL RCPT
-                                               "C: BDAT 1 LAST\nC+ b\nSTEP: OPEN\n"
-                                               "S: 550 5.6.0 message refused: missing "
-                                               "final CRLF in its "
-                                               "content\n" REFUSED("BDAT") "STEP: RESET\n"},
-    {"bdat with data inside", BEGIN "C: BDAT 31 LAST\nC: a\nC: .\nC: MAIL FROM:<x@y.example>\n"
-                                    "STEP: OPEN\nSTEP: COMMIT a\\x0d\\x0a.\\x0d\\x0aMAIL "
-                                    "FROM:<x@y.example>\\x0d\\x0a\n" QUEUED},
-    {"bdat pairs across chunks", BEGIN "C: BDAT 2\nC+ a\\rBDAT 1 LAST\\r\\n\\n\n"
-                                       "STEP: OPEN\nS: 250 2.0.0 chunk received\n"
-                                       "STEP: COMMIT a\\x0d\\x0a\n" QUEUED},
+    {"bdat bare octets", BEGIN
+     "C: BDAT 5 LAST\nC+ a\\n.\\r\\n\nSTEP: OPEN\n"
+     "S: 550 5.6.0 message refused: bare LF in its content\nSTEP: REFUSED BDAT\nSTEP: RESET\n" MAIL
+         RCPT "C: BDAT 2\nC+ a\\r\nSTEP: OPEN\nS: 250 2.0.0 chunk received\nC: BDAT 1\nC+ b\n"
+     "S: 550 5.6.0 message refused: bare CR in its content\nSTEP: REFUSED BDAT\n"
+     "C: BDAT 0 LAST\nS: 503 5.5.1 a chunk was refused: RSET first\nSTEP: REFUSED BDAT\n"
+     "STEP: RESET\n" MAIL RCPT "C: BDAT 1 LAST\nC+ b\nSTEP: OPEN\n"
+     "S: 550 5.6.0 message refused: missing final CRLF in its content\nSTEP: REFUSED BDAT\n"
+     "STEP: RESET\n"},
+    {"bdat with data inside",
+     BEGIN "C: BDAT 31 LAST\nC: a\nC: .\nC: MAIL FROM:<x@y.example>\nSTEP: OPEN\n"
+           "STEP: COMMIT a\\x0d\\x0a.\\x0d\\x0aMAIL FROM:<x@y.example>\\x0d\\x0a\n" QUEUED},
+    {"bdat pairs across chunks",
+     BEGIN "C: BDAT 2\nC+ a\\rBDAT 1 LAST\\r\\n\\n\nSTEP: OPEN\nS: 250 2.0.0 chunk received\n"
+           "STEP: COMMIT a\\x0d\\x0a\n" QUEUED},
 };
 
 static void test_dialogs(void **state)

@@ -85,7 +85,8 @@ static void feels_the_mood(void **state)
 
 static void notices_stale_connections(void **state)
 {
-    struct deliver_failure reset = {.error = -ECONNRESET}, said = {.reply = {.code = 421}};
+    struct deliver_failure reset = {.error = -ECONNRESET}, said = {.reply = {.code = 554}},
+                           farewell = {.reply = {.code = 421}};
     struct deliver_transaction silent = transaction_of(0, 0, 0);
 
     (void)state;
@@ -93,7 +94,11 @@ static void notices_stale_connections(void **state)
     assert_false(deliver_result_was_stale(&silent, &reset, 1)); /* new: it breaks for a reason */
     assert_false(deliver_result_was_stale(&silent, &said, 2));
     assert_false(deliver_result_was_stale(&silent, NULL, 2));
+    recipients[0].reply.code = recipients[1].reply.code = 421;
+    assert_true(deliver_result_was_stale(&silent, &farewell, 2));
+    assert_false(deliver_result_was_stale(&silent, &farewell, 1));
     recipients[0].reply.code = 250;
+    assert_false(deliver_result_was_stale(&silent, &farewell, 2));
     assert_false(deliver_result_was_stale(&silent, &reset, 2));
 }
 
