@@ -208,7 +208,7 @@ static bool parse_route_hop(struct config_parser *parser, bool lmtp, struct deli
 {
     struct deliver_pool *pool = arena_alloc(parser->arena, sizeof(*pool));
     const char *kind = lmtp ? "lmtp" : "smtp";
-    struct deliver_hop hop;
+    struct deliver_hop hop = {.lmtp = lmtp};
     struct span host;
 
     if (!parse_hop(parser, lmtp, &hop)) {

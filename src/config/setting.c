@@ -7,20 +7,20 @@
 #include "config/name-internal.h"
 #include "config/number-internal.h"
 
-enum {
-    KIB = 1024,
-    MIB = 1024 * KIB,
-    GIB = 1024 * MIB,
-    SECOND = 1000,
-    MINUTE = 60 * SECOND,
-    HOUR = 60 * MINUTE,
-    DAY = 24 * HOUR,
-    WEEK = 7 * DAY,
-    MOST_COUNT = 1000 * 1000 * 1000,
-};
+/* Bytes and milliseconds, as wide as the limits in the table. */
+#define KIB        UINT64_C(1024)
+#define MIB        (1024 * KIB)
+#define GIB        (1024 * MIB)
+#define TERA       (1024 * GIB)
+#define SECOND     UINT64_C(1000)
+#define MINUTE     (60 * SECOND)
+#define HOUR       (60 * MINUTE)
+#define DAY        (24 * HOUR)
+#define WEEK       (7 * DAY)
+#define MOST_COUNT UINT64_C(1000000000)
 
-#define IN(type, member) offsetof(struct type, member), sizeof(((struct type *)NULL)->member)
-#define TERA             ((uint64_t)1024 * GIB)
+#define IN(type, member)                                                                           \
+    offsetof(struct type, member), sizeof(__typeof__(((struct type *)NULL)->member))
 
 static const struct config_setting settings[] = {
     {"", "hostname", CONFIG_HOSTNAME, IN(config, hostname), NULL, 0, 0,
@@ -68,10 +68,10 @@ static const struct config_setting settings[] = {
      GIB, "bytes a second that a message must come with, after its first minute; 0: none"},
 
     {"queue", "lifetime", CONFIG_DURATION, IN(config, deliver.lifetime_ms), "5d", SECOND,
-     52 * (uint64_t)WEEK,
+     52 * WEEK,
      "how long after its arrival a message is tried; then it fails and bounces"},
     {"queue", "warn-after", CONFIG_DURATION, IN(config, deliver.warn_after_ms), "4h", 0,
-     52 * (uint64_t)WEEK, "when the sender is told of the delay; 0: never"},
+     52 * WEEK, "when the sender is told of the delay; 0: never"},
     {"queue", "retry", CONFIG_DURATION, IN(config, deliver.retry_ms), "5m", 10, DAY,
      "the step of the retry schedule: tries at ages 1, 4, 9, 16 ... times this"},
     {"queue", "bounce-quote", CONFIG_SIZE, IN(config, deliver.bounce_quote_bytes), "64K", 0,
@@ -128,7 +128,7 @@ static const struct config_setting settings[] = {
      "resolvers to ask, IP or IP:PORT; none: ask the name servers from the root on"},
     {"resolver", "timeout", CONFIG_DURATION, IN(config, dns.timeout_ms), "10s", 100, MINUTE,
      "of one query"},
-    {"resolver", "cache", CONFIG_SIZE, IN(config, dns.cache_bytes), "64M", MIB, 64 * (uint64_t)GIB,
+    {"resolver", "cache", CONFIG_SIZE, IN(config, dns.cache_bytes), "64M", MIB, 64 * GIB,
      "memory for answers"},
     {"resolver", "trust-anchor", CONFIG_PATH_NONE, IN(config, dns.trust_anchor), "none", 0, 0,
      "file with the root key for DNSSEC; none: answers are not validated"},

@@ -101,6 +101,23 @@ static bool counts(const struct policy_blocklist_use *use, struct ip answer)
            (ip_compare(use->first, answer) <= 0 && ip_compare(answer, use->last) <= 0);
 }
 
+static uint8_t known_of(const struct question *question, const struct policy_blocklist_use *use)
+{
+    if (question->request->client.family == IP_NONE) {
+        return POLICY_ABSENT; /* a unix socket is on no list */
+    }
+    return question->facts->blocklist[use->index].known;
+}
+
+static void note_hit(struct question *question, const struct policy_condition *condition,
+                     const struct policy_blocklist_use *use)
+{
+    if (use->weight > 0 && !question->has_hit && !condition->negated) {
+        question->has_hit = true;
+        question->hit = use->index;
+    }
+}
+
 /* Asks no list whose answer could not change the outcome. */
 static enum answer is_listed(struct question *question, const struct policy_condition *condition)
 {
@@ -110,10 +127,7 @@ static enum answer is_listed(struct question *question, const struct policy_cond
     uint32_t unasked = 0;
     for (size_t i = 0; i < condition->list_count; i++) {
         const struct policy_blocklist_use *use = &condition->lists[i];
-        uint8_t known = facts->blocklist[use->index].known;
-        if (question->request->client.family == IP_NONE) {
-            known = POLICY_ABSENT; /* a unix socket is on no list */
-        }
+        uint8_t known = known_of(question, use);
         if (known == POLICY_UNKNOWN) {
             low += use->weight < 0 ? use->weight : 0;
             high += use->weight > 0 ? use->weight : 0;
@@ -122,10 +136,7 @@ static enum answer is_listed(struct question *question, const struct policy_cond
         } else if (known == POLICY_KNOWN && counts(use, facts->blocklist[use->index].answer)) {
             low += use->weight;
             high += use->weight;
-            if (use->weight > 0 && !question->has_hit && !condition->negated) {
-                question->has_hit = true;
-                question->hit = use->index;
-            }
+            note_hit(question, condition, use);
         }
     }
     if (low >= condition->score) {

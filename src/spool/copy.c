@@ -27,7 +27,7 @@ static void touch(struct spool_compaction *compaction, struct spool_message *mes
     if (compaction->touched_count == compaction->touched_capacity) {
         size_t capacity = compaction->touched_capacity == 0 ? 64 : compaction->touched_capacity * 2;
         compaction->touched =
-            spool_memory_grow(compaction->touched, capacity * sizeof(*compaction->touched));
+            spool_memory_grow(compaction->touched, capacity * sizeof(struct spool_message *));
         compaction->touched_capacity = capacity;
     }
     spool_message_ref(message);

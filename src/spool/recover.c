@@ -17,7 +17,7 @@
 #include "system/clock.h"
 #include "system/random.h"
 
-enum { READ_BYTES = 1 << 20, NAME_DIGITS = 16 };
+enum { READ_BYTES = 1 << 20, NAME_DIGITS = 16, CUT_NAME_DIGITS = 2 * NAME_DIGITS };
 /*
  * Ids that were given out and left no trace (drafts that came to nothing) are very likely not given
  * out again, even if the clock was set back: up by ten seconds' worth, and on from a random place.
@@ -53,7 +53,7 @@ static void visit(void *context, const char *name)
     const char *rest = name + NAME_DIGITS;
     if (strcmp(rest, ".seg") == 0) {
         found.cut = SPOOL_CUT_NONE;
-    } else if (rest[0] == '-' && size > NAME_DIGITS * 2 && hex(rest + 1, &found.group) &&
+    } else if (rest[0] == '-' && size > CUT_NAME_DIGITS && hex(rest + 1, &found.group) &&
                (strcmp(rest + 1 + NAME_DIGITS, ".cut") == 0 ||
                 strcmp(rest + 1 + NAME_DIGITS, ".bad") == 0)) {
         found.cut = rest[2 + NAME_DIGITS] == 'c' ? SPOOL_CUT_TORN : SPOOL_CUT_BAD;

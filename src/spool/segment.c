@@ -37,7 +37,7 @@ static uint32_t free_slot(struct spool *spool)
         }
     }
     uint32_t old = spool->segment_capacity, capacity = old == 0 ? FIRST_SLOTS : old * 2;
-    spool->segments = spool_memory_grow(spool->segments, capacity * sizeof(*spool->segments));
+    spool->segments = spool_memory_grow(spool->segments, capacity * sizeof(struct spool_segment *));
     for (uint32_t i = old; i < capacity; i++) {
         spool->segments[i] = NULL;
     }

@@ -59,17 +59,16 @@ static void unlock(struct disk *disk)
     require(pthread_mutex_unlock(&disk->lock) == 0);
 }
 
-/* Ends one use of the file; the last one closes it. Call without the lock: closing may take long.
- */
-static void drop_file(struct disk_file *file)
+/* Ends `uses` uses of the file; the last closes it. Without the lock: closing may take long. */
+static void drop_file(struct disk_file *file, size_t uses)
 {
     struct disk *disk = file->disk;
     int descriptor = atomic_load(&file->descriptor);
     bool last;
 
     lock(disk);
-    require(file->uses > 0);
-    file->uses--;
+    require(file->uses >= uses);
+    file->uses -= uses;
     last = file->uses == 0;
     if (last) {
         list_remove(&file->node);
@@ -135,7 +134,9 @@ static void finish(struct disk *disk, struct disk_request *request)
 {
     bool first;
 
-    drop_file(request->file);
+    bool ends_handle = request->kind == DISK_REMOVE || request->kind == DISK_CLOSE;
+
+    drop_file(request->file, ends_handle ? 2 : 1); /* the owner's handle and the request */
     request->file = NULL;
     if (request->done == NULL) {
         free(request);
@@ -174,9 +175,6 @@ static void *work(void *argument)
     free(worker);
     while ((request = next_request(disk, queue)) != NULL) {
         request->result = diskwork_perform(disk->folder, request, &disk->totals);
-        if (request->kind == DISK_REMOVE || request->kind == DISK_CLOSE) {
-            drop_file(request->file); /* the owner's handle */
-        }
         finish(disk, request);
     }
     return NULL;
@@ -290,7 +288,7 @@ void disk_close(struct disk *disk)
     }
     /* Handles that were not closed end with the disk. */
     while ((node = list_first(&disk->files)) != NULL) {
-        drop_file(LIST_OF(node, struct disk_file, node));
+        drop_file(LIST_OF(node, struct disk_file, node), 1);
     }
     if (disk->answering) {
         disk->closed = true;
@@ -309,7 +307,7 @@ static struct disk_file *new_file(struct disk *disk, const char *name, int descr
     file->disk = disk;
     file->uses = 1;
     atomic_init(&file->descriptor, descriptor);
-    memcpy(file->name, name, strlen(name));
+    memcpy(file->name, name, strlen(name) + 1); /* require_name: it fits */
     list_init(&file->node);
     lock(disk);
     list_append(&disk->files, &file->node);

@@ -223,28 +223,51 @@ static uint32_t take_character(struct span *text)
     return value;
 }
 
-/*
- * Lower case for the scripts with case that domain names are written in: Latin, Greek, Cyrillic,
- * Armenian. Names in other cases are refused, not guessed.
- */
+/* In place of a distance: upper and lower case alternate. */
+enum { EVEN_IS_UPPER = 0, ODD_IS_UPPER = 1 };
+
+/* The scripts with case that domain names are written in. */
+static const struct letters {
+    uint16_t first, last;
+    uint8_t distance; /* from upper to lower case, or one of the two above */
+} letters[] = {
+    {'A', 'Z', 0x20},                  /* Latin */
+    {0xc0, 0xd6, 0x20},                /* 0xd7 is the multiplication sign */
+    {0xd8, 0xde, 0x20},               
+    {0x100, 0x12f, EVEN_IS_UPPER},    
+    {0x132, 0x137, EVEN_IS_UPPER},    
+    {0x139, 0x148, ODD_IS_UPPER},     
+    {0x14a, 0x177, EVEN_IS_UPPER},    
+    {0x179, 0x17e, ODD_IS_UPPER},     
+    {0x1e00, 0x1e95, EVEN_IS_UPPER},  
+    {0x391, 0x3a1, 0x20},              /* Greek; 0x3a2 is no letter */
+    {0x3a3, 0x3ab, 0x20},             
+    {0x400, 0x40f, 0x50},              /* Cyrillic */
+    {0x410, 0x42f, 0x20},             
+    {0x460, 0x481, EVEN_IS_UPPER},    
+    {0x48a, 0x4bf, EVEN_IS_UPPER},    
+    {0x531, 0x556, 0x30},              /* Armenian */
+};
+
+static uint32_t to_lower(uint32_t c, uint8_t distance)
+{
+    switch (distance) {
+    case EVEN_IS_UPPER:
+        return c | 1;
+    case ODD_IS_UPPER:
+        return c + (c & 1);
+    default:
+        return c + distance;
+    }
+}
+
+/* Letters that are not in the table stay as they are: such names are refused, not guessed. */
 static uint32_t lower_character(uint32_t c)
 {
-    if ((c >= 'A' && c <= 'Z') || (c >= 0xc0 && c <= 0xde && c != 0xd7) ||
-        (c >= 0x391 && c <= 0x3ab && c != 0x3a2) || (c >= 0x410 && c <= 0x42f)) {
-        return c + 0x20;
-    }
-    if (c >= 0x400 && c <= 0x40f) {
-        return c + 0x50;
-    }
-    if (c >= 0x531 && c <= 0x556) {
-        return c + 0x30;
-    }
-    if ((c >= 0x100 && c <= 0x12f) || (c >= 0x132 && c <= 0x137) || (c >= 0x14a && c <= 0x177) ||
-        (c >= 0x460 && c <= 0x481) || (c >= 0x48a && c <= 0x4bf) || (c >= 0x1e00 && c <= 0x1e95)) {
-        return c | 1;
-    }
-    if ((c >= 0x139 && c <= 0x148) || (c >= 0x179 && c <= 0x17e)) {
-        return c + (c & 1);
+    for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
+        if (c >= letters[i].first && c <= letters[i].last) {
+            return to_lower(c, letters[i].distance);
+        }
     }
     return c;
 }
@@ -252,8 +275,8 @@ static uint32_t lower_character(uint32_t c)
 static bool is_same_but_case(struct span before, struct span after)
 {
     while (before.size > 0 && after.size > 0) {
-        uint32_t old = take_character(&before), new = take_character(&after);
-        if (old != new &&lower_character(old) != new) {
+        uint32_t was = take_character(&before), is = take_character(&after);
+        if (was != is && lower_character(was) != is) {
             return false;
         }
     }
@@ -392,6 +415,21 @@ static bool parse_without_at(struct span text, const struct mail_address_rules *
     return true;
 }
 
+/* The domain as the DNS has it. */
+static bool place_ascii(const struct walk *domain, struct arena *arena,
+                        struct mail_address *address, const char **ret_why)
+{
+    if (address->literal.family != IP_NONE) {
+        address->ascii = write_literal(address->literal, arena);
+        return true;
+    }
+    if (domain->is_8bit) {
+        return convert_domain(address->domain, arena, &address->ascii, ret_why);
+    }
+    address->ascii = domain->has_upper ? arena_lower(arena, address->domain) : address->domain;
+    return true;
+}
+
 bool mail_address_parse(struct span text, const struct mail_address_rules *rules,
                         struct arena *arena, struct mail_address *ret_address, const char **ret_why)
 {
@@ -421,14 +459,8 @@ bool mail_address_parse(struct span text, const struct mail_address_rules *rules
         return false;
     }
     place_text(text, &local, arena, &address);
-    if (address.literal.family != IP_NONE) {
-        address.ascii = write_literal(address.literal, arena);
-    } else if (domain.is_8bit) {
-        if (!convert_domain(address.domain, arena, &address.ascii, ret_why)) {
-            return false;
-        }
-    } else {
-        address.ascii = domain.has_upper ? arena_lower(arena, address.domain) : address.domain;
+    if (!place_ascii(&domain, arena, &address, ret_why)) {
+        return false;
     }
     *ret_address = address;
     return true;
@@ -489,9 +521,7 @@ bool mail_address_is_helo(struct span text)
                 return false;
             }
             label_size = 0;
-        } else if (!is_class(byte, LDH) && byte != '_') {
-            return false;
-        } else if (++label_size > LABEL_SIZE) {
+        } else if ((!is_class(byte, LDH) && byte != '_') || ++label_size > LABEL_SIZE) {
             return false;
         }
     }

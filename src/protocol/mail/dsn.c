@@ -17,7 +17,8 @@ enum {
     SAID_TOTAL_SIZE = 32768,
     NAME_SIZE = 300, /* of an address, a host or an id, escaped */
     SCRATCH_SIZE = 2 * SAID_SIZE,
-    XTEXT_SIZE = 1024,  /* RFC 3461: ENVID 100, ORCPT 500 octets; more is left out */
+    XTEXT_SIZE = 1024, /* RFC 3461: ENVID 100, ORCPT 500 octets; more is left out */
+    DECODED_SIZE = 2 * XTEXT_SIZE,
     BOUNDARY_SIZE = 70, /* RFC 2046 5.1.1 */
 };
 
@@ -188,9 +189,10 @@ struct span mail_dsn_status(unsigned code, struct span reply_text, char storage[
         memcpy(storage, reply_text.data, size);
         return span_of(storage, size);
     }
-    memcpy(storage, "x.0.0", 5);
+    struct span no_detail = SPAN(".0.0");
     storage[0] = (char)('0' + class);
-    return span_of(storage, 5);
+    memcpy(storage + 1, no_detail.data, no_detail.size);
+    return span_of(storage, 1 + no_detail.size);
 }
 
 static bool is_success(enum mail_dsn_action action)
@@ -335,7 +337,7 @@ static void put_for_person(struct writer *w, const struct mail_dsn_quote *quote)
 /* ENVID and ORCPT come back as they were before xtext (RFC 3464 2.2.1, 2.3.1). */
 static void put_decoded(struct writer *w, struct span text)
 {
-    struct arena *arena = arena_new(2 * XTEXT_SIZE);
+    struct arena *arena = arena_new(DECODED_SIZE);
     struct span bytes;
     if (mail_xtext_decode(text, arena, &bytes)) {
         put_name(w, bytes);

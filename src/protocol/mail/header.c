@@ -16,7 +16,7 @@
  */
 enum { LINE_START, NAME, BLANK, VALUE, EMPTY_LINE };
 
-enum { WORD_SIZE = sizeof(uint64_t), BLOCK_WORDS = 8 };
+enum { WORD_SIZE = sizeof(uint64_t), BLOCK_WORDS = 8, BLOCK_SIZE = BLOCK_WORDS * WORD_SIZE };
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
@@ -32,7 +32,7 @@ static bool is_8bit(struct span bytes)
 {
     const uint8_t *at = bytes.data;
     size_t left = bytes.size;
-    for (; left >= WORD_SIZE * BLOCK_WORDS; left -= WORD_SIZE * BLOCK_WORDS) {
+    for (; left >= BLOCK_SIZE; left -= BLOCK_SIZE) {
         uint64_t seen = 0;
         for (int i = 0; i < BLOCK_WORDS; i++) {
             seen |= load_word(at);
