@@ -1,9 +1,10 @@
 /*
  * buffer: a growing run of bytes with a ceiling.
  *
- * Bytes are appended at the end and consumed at the front. A buffer cannot be made without saying how
- * large it may become; an append beyond that is refused whole and changes nothing. The memory is given
- * back when the buffer is emptied beyond a small size, so that an idle connection costs nothing.
+ * Bytes are appended at the end and consumed at the front. A buffer cannot be made without saying
+ * how large it may become; an append beyond that is refused whole and changes nothing. The memory
+ * is given back when the buffer is emptied beyond a small size, so that an idle connection costs
+ * nothing.
  */
 #ifndef BASE_BUFFER_H
 #define BASE_BUFFER_H

@@ -24,7 +24,7 @@ struct heap {
 #define HEAP_OF(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 void heap_init(struct heap *heap);
-void heap_done(struct heap *heap); /* frees the array, not the nodes */
+void heap_done(struct heap *heap);                     /* frees the array, not the nodes */
 struct heap_node *heap_first(const struct heap *heap); /* NULL if empty */
 void heap_insert(struct heap *heap, struct heap_node *node, int64_t key); /* node is in no heap */
 void heap_move(struct heap *heap, struct heap_node *node, int64_t key);   /* node is in this heap */

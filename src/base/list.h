@@ -1,8 +1,9 @@
 /*
  * list: a doubly linked ring that lives inside its members.
  *
- * The head is a member of the owner, each node a member of a listed struct; LIST_OF goes back from the
- * node to its struct. A node is in one list at most; list_remove on a node that is in none is allowed.
+ * The head is a member of the owner, each node a member of a listed struct; LIST_OF goes back from
+ * the node to its struct. A node is in one list at most; list_remove on a node that is in none is
+ * allowed.
  */
 #ifndef BASE_LIST_H
 #define BASE_LIST_H

@@ -1,14 +1,14 @@
 /*
  * require: an assumption of ours that must hold, in production too.
  *
- * For mistakes of programmers, never for what a peer, a file or the kernel does. A broken requirement
- * ends the process at once; the master starts a new worker and the spool has lost nothing.
+ * For mistakes of programmers, never for what a peer, a file or the kernel does. A broken
+ * requirement ends the process at once; the master starts a new worker and the spool has lost
+ * nothing.
  */
 #ifndef BASE_REQUIRE_H
 #define BASE_REQUIRE_H
 
-#define require(condition)                                                                         \
-    ((condition) ? (void)0 : require_failed(#condition, __FILE__, __LINE__))
+#define require(condition) ((condition) ? (void)0 : require_failed(#condition, __FILE__, __LINE__))
 
 /* Prints `file:line: require failed: condition` to standard error and aborts. */
 _Noreturn void require_failed(const char *condition, const char *file, int line);

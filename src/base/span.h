@@ -1,8 +1,8 @@
 /*
  * span: bytes that belong to somebody else.
  *
- * The only form in which wire data travels: a pointer and a size, never NUL-terminated, never owned.
- * A span is a value; whoever makes one says how long the bytes live.
+ * The only form in which wire data travels: a pointer and a size, never NUL-terminated, never
+ * owned. A span is a value; whoever makes one says how long the bytes live.
  */
 #ifndef BASE_SPAN_H
 #define BASE_SPAN_H
@@ -42,6 +42,7 @@ bool span_find_last(struct span whole, uint8_t byte, size_t *ret_at);
  * Cuts at the first `separator`: before it and after it. Without one, `ret_before` is the whole,
  * `ret_after` is empty and the answer is false.
  */
-bool span_cut(struct span whole, uint8_t separator, struct span *ret_before, struct span *ret_after);
+bool span_cut(struct span whole, uint8_t separator, struct span *ret_before,
+              struct span *ret_after);
 
 #endif

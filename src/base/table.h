@@ -17,9 +17,9 @@ struct table *table_new(void);
 void table_free(struct table *table); /* not the values */
 size_t table_count(const struct table *table);
 
-void *table_find(const struct table *table, struct span key); /* NULL if absent */
+void *table_find(const struct table *table, struct span key);      /* NULL if absent */
 void table_put(struct table *table, struct span key, void *value); /* replaces; value not NULL */
-void *table_remove(struct table *table, struct span key); /* the value, or NULL */
+void *table_remove(struct table *table, struct span key);          /* the value, or NULL */
 
 /* Calls `visit` for each entry in no order. `visit` may remove the entry it was given, no other. */
 void table_each(struct table *table, void (*visit)(void *context, struct span key, void *value),

@@ -10,8 +10,9 @@
 #include "base/span.h"
 
 /*
- * Appends `bytes` as printable ASCII: everything outside 0x20..0x7e, and the backslash and the double
- * quote, becomes \xHH. At most `limit` bytes of output, then "...". False if the buffer is full.
+ * Appends `bytes` as printable ASCII: everything outside 0x20..0x7e, and the backslash and the
+ * double quote, becomes \xHH. At most `limit` bytes of output, then "...". False if the buffer is
+ * full.
  */
 bool text_escape(struct buffer *out, struct span bytes, size_t limit);
 

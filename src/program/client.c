@@ -82,8 +82,7 @@ static void opened(void *context)
 
 static int converse(const char *path, const char *request, struct asking *asking)
 {
-    static const struct stream_handler events = {
-        .opened = opened, .input = came, .failed = failed};
+    static const struct stream_handler events = {.opened = opened, .input = came, .failed = failed};
     static const struct stream_limits limits = {.input_bytes = LINE_BYTES,
                                                 .output_bytes = LINE_BYTES};
     struct stream_target target = {.path = path};

@@ -1,5 +1,6 @@
 /*
- * The asking side of the control socket, for the subcommands: sends one request, hands back each line.
+ * The asking side of the control socket, for the subcommands: sends one request, hands back each
+ * line.
  */
 #ifndef PROGRAM_CLIENT_H
 #define PROGRAM_CLIENT_H
@@ -7,8 +8,9 @@
 #include <jansson.h>
 
 /*
- * Sends `request` (stolen) to the relay that runs with the configuration at `config_path`, calls `line` for
- * each line of the answer but the last. 0, or 1 after saying on standard error what went wrong.
+ * Sends `request` (stolen) to the relay that runs with the configuration at `config_path`, calls
+ * `line` for each line of the answer but the last. 0, or 1 after saying on standard error what went
+ * wrong.
  */
 int program_client_ask(const char *config_path, json_t *request,
                        void (*line)(void *context, const json_t *line, const char *text),

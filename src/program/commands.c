@@ -463,11 +463,16 @@ static void stop(void *context, struct status_request *request)
 const struct status_command *program_commands_table(void)
 {
     static const struct status_command table[] = {
-        {"status", status},         {"reload", reload},
-        {"stop", stop},             {"list", queue_list},
-        {"show", queue_show},       {"retry", queue_retry},
-        {"hold", queue_hold},       {"release", queue_release},
-        {"remove", queue_remove},   {"bounce", queue_bounce},
+        {"status", status},
+        {"reload", reload},
+        {"stop", stop},
+        {"list", queue_list},
+        {"show", queue_show},
+        {"retry", queue_retry},
+        {"hold", queue_hold},
+        {"release", queue_release},
+        {"remove", queue_remove},
+        {"bounce", queue_bounce},
         {NULL, NULL},
     };
 

@@ -1,8 +1,8 @@
 /*
  * What master and worker say to each other: one message, one word, over a pair of sockets.
  *
- *   worker to master: READY, RELOAD? and STOP? (asked for over the control socket), RELOADED, REFUSED
- *   master to worker: RELOAD with a descriptor for each listener, STOP
+ *   worker to master: READY, RELOAD? and STOP? (asked for over the control socket), RELOADED,
+ * REFUSED master to worker: RELOAD with a descriptor for each listener, STOP
  *
  * Each side treats the other's end of file as a wish to stop.
  */

@@ -76,8 +76,8 @@ static bool take_option(struct line *line, const char *word, const char *value)
         }
         line->filters++;
         return json_object_set_new(line->request, options[i].key,
-                                   options[i].is_age ? json_integer(age_ms)
-                                                     : json_string(value)) == 0;
+                                   options[i].is_age ? json_integer(age_ms) : json_string(value)) ==
+               0;
     }
     (void)fprintf(stderr, "openrelay: unknown option \"%s\"\n", word);
     return false;
@@ -223,15 +223,15 @@ int program_stop(int count, char **arguments)
 
 static int queue_usage(void)
 {
-    (void)fprintf(stderr,
-                  "usage: openrelay queue list    [FILTER ...] [--json]\n"
-                  "       openrelay queue show    ID [--json]\n"
-                  "       openrelay queue retry|hold|release|remove|bounce  ID | FILTER ... | --all\n"
-                  "       openrelay queue flush   DOMAIN\n"
-                  "FILTER: --id ID, --sender ADDRESS, --recipient ADDRESS, --domain DOMAIN,\n"
-                  "        --state queued|deferred|in-flight|held, --older AGE, --younger AGE;\n"
-                  "        an address may be @domain; ages are written 30s, 10m, 4h, 2d.\n"
-                  "All commands take -c FILE.\n");
+    (void)fprintf(
+        stderr, "usage: openrelay queue list    [FILTER ...] [--json]\n"
+                "       openrelay queue show    ID [--json]\n"
+                "       openrelay queue retry|hold|release|remove|bounce  ID | FILTER ... | --all\n"
+                "       openrelay queue flush   DOMAIN\n"
+                "FILTER: --id ID, --sender ADDRESS, --recipient ADDRESS, --domain DOMAIN,\n"
+                "        --state queued|deferred|in-flight|held, --older AGE, --younger AGE;\n"
+                "        an address may be @domain; ages are written 30s, 10m, 4h, 2d.\n"
+                "All commands take -c FILE.\n");
     return 2;
 }
 

@@ -1,6 +1,6 @@
 /*
- * The subcommands. Each takes its arguments from its own name on and returns the exit code: 0 well, 1 it
- * could not be done (the reason is on standard error), 2 wrong use.
+ * The subcommands. Each takes its arguments from its own name on and returns the exit code: 0 well,
+ * 1 it could not be done (the reason is on standard error), 2 wrong use.
  */
 #ifndef PROGRAM_PROGRAM_H
 #define PROGRAM_PROGRAM_H
@@ -22,7 +22,8 @@ int program_sendmail(int count, char **arguments);
 struct config;
 
 /*
- * Loads the configuration and writes what there is to say about it to standard error. NULL after an error.
+ * Loads the configuration and writes what there is to say about it to standard error. NULL after an
+ * error.
  */
 struct config *program_load(const char *path);
 

@@ -1,8 +1,10 @@
 /*
- * sendmail: hands a message from standard input to the running relay, for programs that know no SMTP.
+ * sendmail: hands a message from standard input to the running relay, for programs that know no
+ * SMTP.
  *
- * Speaks to the first listener of the configuration with the same client that delivers mail. Lines may
- * end in LF; they leave as CRLF. Whether the message is taken is decided by the relay's policy alone.
+ * Speaks to the first listener of the configuration with the same client that delivers mail. Lines
+ * may end in LF; they leave as CRLF. Whether the message is taken is decided by the relay's policy
+ * alone.
  */
 #include <pwd.h>
 #include <stdio.h>
@@ -68,8 +70,7 @@ static struct span qualify(const struct submission *submission, struct span text
         return text;
     }
     return arena_format(submission->arena, "%.*s@%.*s", (int)text.size, (const char *)text.data,
-                        (int)submission->hostname.size,
-                        (const char *)submission->hostname.data);
+                        (int)submission->hostname.size, (const char *)submission->hostname.data);
 }
 
 static bool add_recipient(struct submission *submission, struct span text)
@@ -83,8 +84,7 @@ static bool add_recipient(struct submission *submission, struct span text)
         (void)complain(EX_USAGE, "too many recipients", (struct span){0});
         return false;
     }
-    if (!mail_address_parse(qualify(submission, text), &rules, submission->arena, &address,
-                            &why)) {
+    if (!mail_address_parse(qualify(submission, text), &rules, submission->arena, &address, &why)) {
         (void)complain(EX_USAGE, why, text);
         return false;
     }
@@ -108,7 +108,8 @@ static char closing_of(char opening)
     }
 }
 
-/* Cuts off what stands before the next comma outside of quotes, and the name of a group before it. */
+/* Cuts off what stands before the next comma outside of quotes, and the name of a group before it.
+ */
 static struct span cut_item(struct span *rest)
 {
     struct span text = *rest;
@@ -120,7 +121,9 @@ static struct span cut_item(struct span *rest)
 
         if (closing != '\0') {
             at += byte == '\\' && at + 1 < text.size ? 1 : 0;
-            closing = byte == closing ? '\0' : closing;
+            if (byte == closing) {
+                closing = '\0';
+            }
         } else if (byte == ',' || byte == ';') {
             break;
         } else if (byte == ':') {
@@ -142,8 +145,7 @@ static bool add_field(struct submission *submission, struct span value)
         struct span item = cut_item(&rest);
         size_t open, close;
 
-        if (span_find_last(item, '<', &open) && span_find_last(item, '>', &close) &&
-            close > open) {
+        if (span_find_last(item, '<', &open) && span_find_last(item, '>', &close) && close > open) {
             item = span_from(span_first(item, close), open + 1);
         } else if (span_find(item, '(', &open)) {
             item = span_first(item, open);

@@ -1,6 +1,7 @@
 /*
- * openrelay serve, the master: binds the listeners while it may, starts the worker, starts it again when it
- * dies, passes reload and stop on. It never reads a byte from the network and never touches the spool.
+ * openrelay serve, the master: binds the listeners while it may, starts the worker, starts it again
+ * when it dies, passes reload and stop on. It never reads a byte from the network and never touches
+ * the spool.
  */
 #include <errno.h>
 #include <signal.h>
@@ -329,7 +330,7 @@ static void worker_ended(struct master *master, const char *how, bool is_clean)
         finish(master, is_clean ? 0 : 1);
         return;
     }
-    master->restart_ms = was_steady || master->restart_ms == 0 ? RESTART_FIRST_MS
+    master->restart_ms = was_steady || master->restart_ms == 0     ? RESTART_FIRST_MS
                          : master->restart_ms * 2 < RESTART_MAX_MS ? master->restart_ms * 2
                                                                    : RESTART_MAX_MS;
     LOG_EVENT(master->log, LOG_ERROR, "worker ended", log_string("how", how),
@@ -412,7 +413,8 @@ static struct log *open_log(const struct config *config)
     return log_open(descriptor, config->log_format, config->log_level);
 }
 
-/* The spool's folder must be there and be the worker's before the worker has lost the right to make it. */
+/* The spool's folder must be there and be the worker's before the worker has lost the right to make
+ * it. */
 static bool make_folder(const struct config *config)
 {
     int error = file_make_folder(config->spool_path, config->user);

@@ -1,8 +1,8 @@
 /*
  * One worker: every room of the relay, wired together on one loop.
  *
- * Knows no process, no signal and no file but the spool's folder, so that the simulation runs the same
- * worker on a fake network, clock and disk.
+ * Knows no process, no signal and no file but the spool's folder, so that the simulation runs the
+ * same worker on a fake network, clock and disk.
  */
 #ifndef PROGRAM_WORKER_H
 #define PROGRAM_WORKER_H
@@ -14,8 +14,9 @@
 struct program_worker;
 
 /*
- * Opens the spool and starts to deliver; listens nowhere yet. Takes a reference of `config`. `log` and
- * `loop` must outlive the worker. On failure -errno, and *ret_why (constant) says what could not be done.
+ * Opens the spool and starts to deliver; listens nowhere yet. Takes a reference of `config`. `log`
+ * and `loop` must outlive the worker. On failure -errno, and *ret_why (constant) says what could
+ * not be done.
  */
 int program_worker_open(struct loop *loop, struct config *config, struct log *log,
                         struct program_worker **ret_worker, const char **ret_why)
@@ -25,8 +26,9 @@ int program_worker_open(struct loop *loop, struct config *config, struct log *lo
 void program_worker_listen(struct program_worker *worker, size_t index, int descriptor);
 
 /*
- * From now on the new configuration holds: listeners are matched by their place, `descriptors` has one for
- * each listener of it (all taken; those not needed are closed). Sessions in progress finish on the old one.
+ * From now on the new configuration holds: listeners are matched by their place, `descriptors` has
+ * one for each listener of it (all taken; those not needed are closed). Sessions in progress finish
+ * on the old one.
  */
 void program_worker_reload(struct program_worker *worker, struct config *config,
                            const int *descriptors);

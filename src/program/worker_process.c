@@ -1,6 +1,6 @@
 /*
- * The worker as a process: started by serve with its end of the link and the listeners, gives up root,
- * runs one worker on one loop. When the master goes away, so does the worker.
+ * The worker as a process: started by serve with its end of the link and the listeners, gives up
+ * root, runs one worker on one loop. When the master goes away, so does the worker.
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +15,6 @@
 #include "system/file.h"
 #include "system/process.h"
 #include "system/random.h"
-
 
 enum { CONTROL_BACKLOG = 16, CONTROL_MODE = 0600, ADDRESSES = 256 };
 
@@ -64,7 +63,8 @@ static struct config *load(const char *path)
     return config;
 }
 
-/* The file may have changed since the master bound for it: each listener must be the one it says. */
+/* The file may have changed since the master bound for it: each listener must be the one it says.
+ */
 static bool has_listeners(const struct config *config, const int *descriptors, size_t count)
 {
     for (size_t i = 0; i < config->listener_count && i < count; i++) {
@@ -100,8 +100,8 @@ static void master_said(void *context)
     int descriptors[PROGRAM_LINK_LISTENERS];
     size_t count = 0;
     uint8_t word = 0;
-    int got = process_receive(PROGRAM_LINK_SOCKET, &word, 1, descriptors, PROGRAM_LINK_LISTENERS,
-                              &count);
+    int got =
+        process_receive(PROGRAM_LINK_SOCKET, &word, 1, descriptors, PROGRAM_LINK_LISTENERS, &count);
 
     if (got == -EAGAIN) {
         return;
@@ -119,7 +119,8 @@ static void master_said(void *context)
 
 static void caught(void *context, int signal)
 {
-    /* The master passes on what it wants; a terminal's signals reach us too and mean nothing here. */
+    /* The master passes on what it wants; a terminal's signals reach us too and mean nothing here.
+     */
     (void)context;
     (void)signal;
 }
@@ -133,8 +134,8 @@ static void flush_log(void *context)
 
 static void open_control(struct child *child, const struct config *config)
 {
-    int descriptor = listener_bind((struct ip_endpoint){0}, config->control_path, CONTROL_MODE,
-                                   CONTROL_BACKLOG);
+    int descriptor =
+        listener_bind((struct ip_endpoint){0}, config->control_path, CONTROL_MODE, CONTROL_BACKLOG);
 
     if (descriptor < 0) {
         LOG_EVENT(child->log, LOG_WARNING, "no control socket",
@@ -143,8 +144,8 @@ static void open_control(struct child *child, const struct config *config)
         return;
     }
     child->commands = (struct program_commands){.worker = child->worker, .log = child->log};
-    child->control = status_control_open(child->loop, descriptor, program_commands_table(),
-                                         &child->commands);
+    child->control =
+        status_control_open(child->loop, descriptor, program_commands_table(), &child->commands);
 }
 
 static int start(struct child *child, struct config *config)

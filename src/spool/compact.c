@@ -32,7 +32,8 @@ static bool is_sealed(const struct spool_segment *segment)
     return segment != NULL && segment->state == SPOOL_SEGMENT_SEALED && segment->file != NULL;
 }
 
-/* Free without a look into it: no live record, no mark for a message whose home is there, all of it read. */
+/* Free without a look into it: no live record, no mark for a message whose home is there, all of it
+ * read. */
 static bool is_free(const struct spool_segment *segment)
 {
     if (segment->live > 0 || segment->reads > 0 || segment->unreadable) {

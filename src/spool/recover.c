@@ -111,8 +111,9 @@ static int open_found(struct spool_recover *recovery, struct spool_recover_file 
 }
 
 /*
- * What cannot be read counts as zeros, which is damage wherever a record should be. A segment of which any
- * part could not be read is never given away, cut or compacted: what it holds may be read another time.
+ * What cannot be read counts as zeros, which is damage wherever a record should be. A segment of
+ * which any part could not be read is never given away, cut or compacted: what it holds may be read
+ * another time.
  */
 static struct span load(struct spool_recover *recovery, struct spool_segment *segment)
 {

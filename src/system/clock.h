@@ -1,8 +1,8 @@
 /*
  * What time it is, for those who may know.
  *
- * Two clocks: the wall clock (may step; for dates, queue ages, retry times) and the monotonic clock of
- * the loop (for time-outs). Replaced in the simulation.
+ * Two clocks: the wall clock (may step; for dates, queue ages, retry times) and the monotonic clock
+ * of the loop (for time-outs). Replaced in the simulation.
  */
 #ifndef SYSTEM_CLOCK_H
 #define SYSTEM_CLOCK_H

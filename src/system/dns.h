@@ -1,8 +1,8 @@
 /*
  * dns: questions to the DNS, answered on the loop.
  *
- * libunbound underneath: own recursion or configured forwarders, DNSSEC, one cache. Each query has its own
- * deadline. Answers are raw rdata; resolve/ makes sense of them.
+ * libunbound underneath: own recursion or configured forwarders, DNSSEC, one cache. Each query has
+ * its own deadline. Answers are raw rdata; resolve/ makes sense of them.
  */
 #ifndef SYSTEM_DNS_H
 #define SYSTEM_DNS_H
@@ -23,17 +23,18 @@ struct dns_settings {
 };
 
 enum dns_status {
-    DNS_OK,       /* records follow, at least one */
-    DNS_NO_DATA,  /* the name exists, not this type */
-    DNS_NO_NAME,  /* NXDOMAIN */
-    DNS_FAILED,   /* time-out, SERVFAIL, too many queries */
-    DNS_BOGUS,    /* DNSSEC validation failed */
+    DNS_OK,      /* records follow, at least one */
+    DNS_NO_DATA, /* the name exists, not this type */
+    DNS_NO_NAME, /* NXDOMAIN */
+    DNS_FAILED,  /* time-out, SERVFAIL, too many queries */
+    DNS_BOGUS,   /* DNSSEC validation failed */
 };
 
 struct dns_answer {
     enum dns_status status;
-    bool secure;             /* validated by DNSSEC */
-    struct span canonical;   /* name at the end of a CNAME chain, text without final dot; empty: same */
+    bool secure; /* validated by DNSSEC */
+    /* The name at the end of a CNAME chain, text without final dot; empty: the same. */
+    struct span canonical;
     const struct span *records; /* rdata, uncompressed; of one answer at most 64 KiB in all */
     size_t record_count;        /* capped at 64 */
     int32_t ttl_s;
@@ -45,8 +46,8 @@ int dns_open(struct loop *loop, const struct dns_settings *settings, struct dns 
 void dns_close(struct dns *dns); /* open queries are forgotten */
 
 /*
- * Asks. `name` is text, with or without final dot, at most 253 octets. `answered` is called exactly once,
- * later, unless the query is cancelled; the answer's memory is valid only during the call.
+ * Asks. `name` is text, with or without final dot, at most 253 octets. `answered` is called exactly
+ * once, later, unless the query is cancelled; the answer's memory is valid only during the call.
  */
 struct dns_query *dns_ask(struct dns *dns, struct span name, uint16_t type,
                           void (*answered)(void *context, const struct dns_answer *answer),

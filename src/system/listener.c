@@ -320,12 +320,12 @@ int listener_machine_addresses(struct ip *ret_addresses, size_t capacity)
         struct socket_address address = {0};
         struct ip ip;
 
-        if (one->ifa_addr == NULL || (one->ifa_addr->sa_family != AF_INET &&
-                                      one->ifa_addr->sa_family != AF_INET6)) {
+        if (one->ifa_addr == NULL ||
+            (one->ifa_addr->sa_family != AF_INET && one->ifa_addr->sa_family != AF_INET6)) {
             continue;
         }
-        address.size = one->ifa_addr->sa_family == AF_INET ? sizeof(address.of.v4)
-                                                           : sizeof(address.of.v6);
+        address.size =
+            one->ifa_addr->sa_family == AF_INET ? sizeof(address.of.v4) : sizeof(address.of.v6);
         memcpy(&address.of, one->ifa_addr, address.size);
         ip = socket_read_address(&address).ip;
         if (ip.family != IP_NONE) {

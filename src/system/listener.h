@@ -1,8 +1,9 @@
 /*
  * listener: a bound socket that hands out streams.
  *
- * Descriptors are bound by the master (low ports need root) or come from socket activation; the worker
- * only accepts. When descriptors run out the listener pauses for a moment instead of spinning.
+ * Descriptors are bound by the master (low ports need root) or come from socket activation; the
+ * worker only accepts. When descriptors run out the listener pauses for a moment instead of
+ * spinning.
  */
 #ifndef SYSTEM_LISTENER_H
 #define SYSTEM_LISTENER_H
@@ -13,12 +14,13 @@ struct listener;
 
 /*
  * Binds and listens. Returns the descriptor (owner: the caller) or -errno. `path` for a unix socket
- * (endpoint family IP_NONE; an old socket file nobody listens on is replaced, `mode` is set), else TCP
- * with SO_REUSEADDR, and IPV6_V6ONLY off for [::].
+ * (endpoint family IP_NONE; an old socket file nobody listens on is replaced, `mode` is set), else
+ * TCP with SO_REUSEADDR, and IPV6_V6ONLY off for [::].
  */
 int listener_bind(struct ip_endpoint endpoint, const char *path, unsigned mode, int backlog);
 
-/* True if `descriptor` is a listening socket bound to just this place (socket activation, reload). */
+/* True if `descriptor` is a listening socket bound to just this place (socket activation, reload).
+ */
 bool listener_is_bound_to(int descriptor, struct ip_endpoint endpoint, const char *path);
 
 /* Starts to accept. Takes the descriptor. `accepted` gets a stream that it owns and must handle. */

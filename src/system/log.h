@@ -1,8 +1,9 @@
 /*
  * log: one line an event, key=value or JSON.
  *
- * Values from outside are escaped here and nowhere else. Lines gather and are written once a round of the
- * loop (log_flush). A log that cannot be written to loses lines and counts them; it never blocks mail.
+ * Values from outside are escaped here and nowhere else. Lines gather and are written once a round
+ * of the loop (log_flush). A log that cannot be written to loses lines and counts them; it never
+ * blocks mail.
  */
 #ifndef SYSTEM_LOG_H
 #define SYSTEM_LOG_H
@@ -35,8 +36,8 @@ void log_close(struct log *log); /* flushes */
 void log_reopen(struct log *log, int descriptor, enum log_format format, enum log_level least);
 
 /*
- * Adds a line: time, level, `event` (a constant, words of the field: "accepted", "delivered"), then the
- * fields in order. A value takes at most 1 KiB. `log` NULL is fine: no line.
+ * Adds a line: time, level, `event` (a constant, words of the field: "accepted", "delivered"), then
+ * the fields in order. A value takes at most 1 KiB. `log` NULL is fine: no line.
  */
 void log_event(struct log *log, enum log_level level, const char *event,
                const struct log_field *fields, size_t count);

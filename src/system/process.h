@@ -1,6 +1,6 @@
 /*
- * process: users, privileges, signals, the service manager, children. Not part of the simulation: only
- * program/ calls it.
+ * process: users, privileges, signals, the service manager, children. Not part of the simulation:
+ * only program/ calls it.
  */
 #ifndef SYSTEM_PROCESS_H
 #define SYSTEM_PROCESS_H
@@ -10,7 +10,8 @@
 
 #include "system/loop.h"
 
-/* Becomes `user` for good: supplementary groups, gid, uid, no new privileges, not dumpable. 0, -errno. */
+/* Becomes `user` for good: supplementary groups, gid, uid, no new privileges, not dumpable. 0,
+ * -errno. */
 int process_become(const char *user);
 bool process_is_root(void);
 /* User's numbers; -ENOENT if there is none. */
@@ -19,7 +20,8 @@ int process_find_user(const char *user, unsigned *ret_uid, unsigned *ret_gid);
 /* sd_notify: a no-op without NOTIFY_SOCKET. `state` such as "READY=1\nSTATUS=...". 0 or -errno. */
 int process_notify(const char *state);
 
-/* Descriptors passed by the service manager (LISTEN_FDS), close-on-exec set: how many, from 3 on. */
+/* Descriptors passed by the service manager (LISTEN_FDS), close-on-exec set: how many, from 3 on.
+ */
 size_t process_passed_descriptors(void);
 
 /* Raises the limit of open descriptors to the hard limit; what it is now. */

@@ -1,9 +1,9 @@
 /*
  * stream: a connected byte stream (TCP or unix socket), non-blocking, with a buffer each way.
  *
- * The user never sees the descriptor. Input gathers until the user consumes it; when the input buffer
- * is full, or reading is paused, the kernel's window closes: back-pressure for free. Output gathers and
- * is sent once per round of the loop. TLS slips in here later without a change outside.
+ * The user never sees the descriptor. Input gathers until the user consumes it; when the input
+ * buffer is full, or reading is paused, the kernel's window closes: back-pressure for free. Output
+ * gathers and is sent once per round of the loop. TLS slips in here later without a change outside.
  */
 #ifndef SYSTEM_STREAM_H
 #define SYSTEM_STREAM_H
@@ -15,11 +15,11 @@
 struct stream;
 
 struct stream_handler {
-    void (*opened)(void *context); /* of stream_connect: connected. NULL for accepted streams */
-    void (*input)(void *context);  /* there is new input, or the peer ended its side */
+    void (*opened)(void *context);  /* of stream_connect: connected. NULL for accepted streams */
+    void (*input)(void *context);   /* there is new input, or the peer ended its side */
     void (*drained)(void *context); /* all output has been handed to the kernel; may be NULL */
-    /* The connection is gone: -errno (0: the peer closed and all input is consumed). The stream must be
-       freed by the user, now or later. Not called after stream_close or stream_free. */
+    /* The connection is gone: -errno (0: the peer closed and all input is consumed). The stream
+       must be freed by the user, now or later. Not called after stream_close or stream_free. */
     void (*failed)(void *context, int error);
 };
 
@@ -37,7 +37,8 @@ struct stream_target {
 
 /*
  * Starts to connect. Handler and target are copied, `context` is the user's. The result arrives as
- * opened() or failed(). Never NULL: an immediate error arrives as failed() too. No time-out of its own.
+ * opened() or failed(). Never NULL: an immediate error arrives as failed() too. No time-out of its
+ * own.
  */
 struct stream *stream_connect(struct loop *loop, const struct stream_target *target,
                               const struct stream_limits *limits,
@@ -50,7 +51,7 @@ void stream_handle(struct stream *stream, const struct stream_limits *limits,
 struct span stream_input(const struct stream *stream); /* what has come and is not consumed */
 void stream_consume(struct stream *stream, size_t size);
 bool stream_input_ended(const struct stream *stream); /* the peer will send no more */
-void stream_pause(struct stream *stream);  /* no more input() until stream_resume */
+void stream_pause(struct stream *stream);             /* no more input() until stream_resume */
 void stream_resume(struct stream *stream); /* input() is called soon if there is unconsumed input */
 
 /* Appends to the output; false (and nothing written) if the ceiling would be passed. */
@@ -58,12 +59,12 @@ bool stream_write(struct stream *stream, struct span bytes) __attribute__((warn_
 size_t stream_output_size(const struct stream *stream); /* not yet handed to the kernel */
 size_t stream_output_room(const struct stream *stream);
 
-struct ip_endpoint stream_peer(const struct stream *stream);  /* IP_NONE for a unix socket */
+struct ip_endpoint stream_peer(const struct stream *stream); /* IP_NONE for a unix socket */
 struct ip_endpoint stream_local(const struct stream *stream);
 
 /*
- * Sends what is left (at most `linger_ms`), then closes and frees. The handler hears nothing more. What
- * the peer still sends is thrown away, up to a megabyte; what is beyond waits in his kernel.
+ * Sends what is left (at most `linger_ms`), then closes and frees. The handler hears nothing more.
+ * What the peer still sends is thrown away, up to a megabyte; what is beyond waits in his kernel.
  */
 void stream_close(struct stream *stream, int64_t linger_ms);
 void stream_free(struct stream *stream); /* closes at once; NULL is fine */

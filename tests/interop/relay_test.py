@@ -270,6 +270,29 @@ def test_proxy_header_is_taken_from_listed_proxies_only():
                 assert b"\n5" in b"\n" + replies  # just an unknown command there
 
 
+class StuckSink(Sink):
+    """Its connections two to six never hear a greeting."""
+
+    def converse(self, handler):
+        with self.lock:
+            self.arrived = getattr(self, "arrived", 0) + 1
+            is_stuck = 2 <= self.arrived <= 6
+        time.sleep(120 if is_stuck else 0.3)
+        if not is_stuck:
+            super().converse(handler)
+
+
+def test_connections_that_never_open_hold_nobody_up():
+    with StuckSink() as sink, Relay(to_sink(sink, "deliver { greeting-timeout 2m; idle 1s; }\n")) as relay:
+        for number in range(20):
+            send(relay, [f"u{number}@dest.example"])
+        sink.wait(20)
+        time.sleep(2)  # the connections that worked are closed by now
+        send(relay, ["another@dest.example"])
+        sink.wait(21, 60)
+        assert relay.log_lines("timed out") == []
+
+
 def sendmail(relay, *words, text="Subject: s\n\nhi\n"):
     with tempfile.TemporaryDirectory() as folder:
         link = pathlib.Path(folder, "sendmail")
@@ -322,8 +345,11 @@ def test_the_last_of_many_reloads_holds():
     with Sink() as sink, Relay(to_sink(sink)) as relay:
         for number in range(20):
             verb = "refuse" if number == 19 else "allow"
+            path, relay.path = relay.path, relay.folder / "new"
             relay.write("network office 127.0.0.0/8;\nrelay { %s from office; }\n# %d\n" %
                         (verb, number) + QUICK)
+            os.replace(relay.path, path)  # as a whole: half a file would be refused
+            relay.path = path
             os.kill(relay.process.pid, signal.SIGHUP)
             time.sleep(0.002)
 

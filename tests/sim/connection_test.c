@@ -225,8 +225,7 @@ static void begin_world(enum manner manner)
     world->transaction = (struct deliver_transaction){
         .message = put_message(),
         .indexes = &world->index,
-        .smtp = {
-            .recipients = &world->recipient, .recipient_count = 1, .arena = world->arena}};
+        .smtp = {.recipients = &world->recipient, .recipient_count = 1, .arena = world->arena}};
     spool_lease(world->spool, world->transaction.message);
     world->connection = deliver_connection_open(world->loop, world->spool, &world->settings,
                                                 &endpoint, &handler, NULL);

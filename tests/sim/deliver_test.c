@@ -515,12 +515,12 @@ static void remove_but_good(void *context, const struct deliver_queue_entry *ent
 {
     (void)context;
     if (!span_equal(entry->recipient.domain, SPAN("good.example"))) {
-        assert_true(deliver_queue_act(world->deliver, entry->message, entry->index,
-                                      DELIVER_QUEUE_REMOVE));
+        assert_true(
+            deliver_queue_act(world->deliver, entry->message, entry->index, DELIVER_QUEUE_REMOVE));
     }
 }
 
-/* Those that wait to ask the DNS lose their mail meanwhile: whoever waits behind them is asked for. */
+/* Those that wait to ask the DNS lose their mail meanwhile: whoever waits behind is asked for. */
 static void asks_behind_empty_ones(void **state)
 {
     enum { SLOW = 64, EMPTY = 64 };

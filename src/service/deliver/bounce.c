@@ -86,9 +86,8 @@ static void warn_delivery(struct deliver *deliver, struct deliver_message *owner
             continue;
         }
         deliver->counters.warned++;
-        deliver_outcome_log(
-            deliver, "warned", false, owner->message,
-            &(struct deliver_outcome_line){.to = recipient.address, .reply = last});
+        deliver_outcome_log(deliver, "warned", false, owner->message,
+                            &(struct deliver_outcome_line){.to = recipient.address, .reply = last});
         deliver_notice_add(deliver, owner, DELIVER_NOTICE_DELAYED,
                            &(struct deliver_notice_entry){
                                .index = indexes[i],

@@ -1,5 +1,6 @@
 /*
- * The inside of a connection, shared between connection.c (the conversation) and content.c (the message).
+ * The inside of a connection, shared between connection.c (the conversation) and content.c (the
+ * message).
  */
 #ifndef DELIVER_CONNECTION_INTERNAL_H
 #define DELIVER_CONNECTION_INTERNAL_H

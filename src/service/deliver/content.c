@@ -1,6 +1,6 @@
 /*
- * The content of the message under way: from the spool, through the converter if the next hop needs 7-bit
- * mail, into the client, at the pace of the connection.
+ * The content of the message under way: from the spool, through the converter if the next hop needs
+ * 7-bit mail, into the client, at the pace of the connection.
  */
 #include "service/deliver/connection-internal.h"
 

@@ -172,6 +172,7 @@ struct deliver_site {
     unsigned failures;   /* openings that came to nothing, in a row */
     int64_t retry_at_ms; /* dead until then */
     int64_t pause_ms;    /* no new connection until then */
+    int64_t opened_ms;   /* when the last connection began to open */
     struct timer timer;
     struct loop_task pump;
     struct span last_reply; /* owned */

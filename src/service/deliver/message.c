@@ -47,9 +47,8 @@ struct deliver_delivery *deliver_message_find(struct deliver_message *message, u
         uint32_t number = (message->found + i) % message->delivery_count;
         struct deliver_delivery *delivery = &message->deliveries[number];
         const uint32_t *indexes = deliver_message_indexes(delivery);
-        uint32_t first = number == message->found && message->found_at < delivery->count
-                             ? message->found_at
-                             : 0;
+        uint32_t first =
+            number == message->found && message->found_at < delivery->count ? message->found_at : 0;
 
         for (uint32_t k = 0; k < delivery->count; k++) {
             uint32_t at = first + k < delivery->count ? first + k : first + k - delivery->count;

@@ -223,9 +223,9 @@ static bool bounce(const struct act *act)
                                   .status = SPAN("5.0.0"),
                                   .reason = SPAN("returned by the operator of the mail system")};
 
-    deliver_outcome_log(act->deliver, words.event, true, act->message,
-                        &(struct deliver_outcome_line){.to = act->recipient.address,
-                                                        .reply = words.reason});
+    deliver_outcome_log(
+        act->deliver, words.event, true, act->message,
+        &(struct deliver_outcome_line){.to = act->recipient.address, .reply = words.reason});
     deliver_bounce_failed(act->deliver, spool_message_tag(act->message), act->index, &words);
     drop(act);
     return true;

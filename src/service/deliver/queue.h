@@ -8,9 +8,9 @@
 
 struct deliver_queue_filter { /* all that are given must hold; empty, 0 or NULL: not given */
     uint64_t id;
-    struct span sender;      /* local@domain, `@domain`, or <> */
-    struct span recipient;   /* local@domain or `@domain` */
-    struct span destination; /* the recipient's domain, or the name of a pool */
+    struct span sender;           /* local@domain, `@domain`, or <> */
+    struct span recipient;        /* local@domain or `@domain` */
+    struct span destination;      /* the recipient's domain, or the name of a pool */
     int64_t older_ms, younger_ms; /* age of the message */
     bool with_state;
     enum spool_state state;
@@ -20,8 +20,8 @@ struct deliver_queue_entry { /* one recipient */
     struct spool_message *message;
     uint32_t index;
     struct spool_recipient recipient;
-    struct span destination;  /* domain or pool */
-    int64_t next_attempt_ms;  /* wall clock; 0: none planned (in flight, held) */
+    struct span destination;             /* domain or pool */
+    int64_t next_attempt_ms;             /* wall clock; 0: none planned (in flight, held) */
     struct span last_reply, last_remote; /* as far as it is in memory; else empty */
 };
 
@@ -30,9 +30,9 @@ bool deliver_queue_matches(const struct deliver *deliver, const struct deliver_q
                            const struct deliver_queue_entry *entry);
 
 /*
- * Visits recipients that are not final, in the order of a walk through the spool, from *cursor on (0 at
- * first), at most `batch` messages; false when all have been visited. Between two calls the loop may go
- * on, so that a queue of a million does not stop the relay.
+ * Visits recipients that are not final, in the order of a walk through the spool, from *cursor on
+ * (0 at first), at most `batch` messages; false when all have been visited. Between two calls the
+ * loop may go on, so that a queue of a million does not stop the relay.
  */
 bool deliver_queue_walk(struct deliver *deliver, const struct deliver_queue_filter *filter,
                         size_t *cursor, size_t batch,
@@ -40,7 +40,7 @@ bool deliver_queue_walk(struct deliver *deliver, const struct deliver_queue_filt
                         void *context);
 
 enum deliver_queue_action {
-    DELIVER_QUEUE_RETRY,   /* due now; its site is given another chance too */
+    DELIVER_QUEUE_RETRY, /* due now; its site is given another chance too */
     DELIVER_QUEUE_HOLD,
     DELIVER_QUEUE_RELEASE, /* from hold; due now */
     DELIVER_QUEUE_REMOVE,  /* gone, nobody is told; in flight: not possible */

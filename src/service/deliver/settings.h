@@ -12,10 +12,10 @@
 /* One place that a pool sends to. */
 struct deliver_hop {
     bool lmtp;
-    struct span host;  /* a name (its addresses are used, never its MX) or an address; empty: path */
-    const char *path;  /* unix socket */
+    struct span host; /* a name (its addresses, never its MX) or an address; empty: path */
+    const char *path; /* unix socket */
     uint16_t port;
-    uint32_t weight;   /* 1 .. 1000: share among the healthy hops of the pool */
+    uint32_t weight; /* 1 .. 1000: share among the healthy hops of the pool */
 };
 
 struct deliver_pool {
@@ -26,23 +26,23 @@ struct deliver_pool {
 
 enum deliver_route_kind { DELIVER_ROUTE_MX, DELIVER_ROUTE_POOL, DELIVER_ROUTE_REFUSE };
 
-struct deliver_route { /* first match decides; none: by MX */
+struct deliver_route {                 /* first match decides; none: by MX */
     const struct policy_domains *to;   /* recipient domain; NULL: any */
     const struct policy_domains *from; /* sender domain; NULL: any */
     enum deliver_route_kind kind;
-    const struct deliver_pool *pool;   /* POOL */
-    struct span reason;                /* REFUSE: text of the bounce */
+    const struct deliver_pool *pool; /* POOL */
+    struct span reason;              /* REFUSE: text of the bounce */
     struct span file;
     uint32_t line;
 };
 
 /* What a site (the hosts that serve a destination, or a pool) is given at most. */
 struct deliver_limits {
-    uint32_t connections;              /* at once: the ceiling of the adaptive limit */
-    uint32_t messages_per_connection;  /* then a new one */
-    uint32_t recipients_per_message;   /* in one transaction */
-    uint32_t rate_count;               /* transactions ... */
-    uint32_t rate_period_s;            /* ... in this many seconds; count 0: no limit */
+    uint32_t connections;             /* at once: the ceiling of the adaptive limit */
+    uint32_t messages_per_connection; /* then a new one */
+    uint32_t recipients_per_message;  /* in one transaction */
+    uint32_t rate_count;              /* transactions ... */
+    uint32_t rate_period_s;           /* ... in this many seconds; count 0: no limit */
 };
 
 struct deliver_limits_rule { /* first match decides; none: the default */
@@ -57,18 +57,18 @@ struct deliver_settings {
     struct deliver_limits limits;
     const struct deliver_limits_rule *limits_rules;
     size_t limits_rule_count;
-    uint32_t connections;       /* all together */
-    uint16_t port;              /* of MX hosts: 25 */
+    uint32_t connections;           /* all together */
+    uint16_t port;                  /* of MX hosts: 25 */
     struct ip source_v4, source_v6; /* IP_NONE: the kernel's choice */
     struct resolve_mx_settings mx;
 
-    int64_t lifetime_ms;        /* after arrival, what is not delivered fails */
-    int64_t warn_after_ms;      /* delay warning; 0: never */
-    int64_t retry_ms;           /* the step of the retry schedule: ages 1, 4, 9, 16 ... times this */
+    int64_t lifetime_ms;         /* after arrival, what is not delivered fails */
+    int64_t warn_after_ms;       /* delay warning; 0: never */
+    int64_t retry_ms;            /* the step of the schedule: ages 1, 4, 9, 16 ... times this */
     uint64_t bounce_quote_bytes; /* of the original that a bounce quotes at most */
 
     int64_t connect_timeout_ms, greeting_timeout_ms, envelope_timeout_ms, data_timeout_ms,
-        content_timeout_ms, final_timeout_ms, idle_ms; /* idle: how long an unused connection is kept */
+        content_timeout_ms, final_timeout_ms, idle_ms; /* how long an unused connection is kept */
 };
 
 #endif

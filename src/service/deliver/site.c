@@ -12,7 +12,10 @@
 #include "service/deliver/schedule.h"
 #include "system/random.h"
 
-enum { OPEN_PAUSE_MS = 1000 }; /* after a failed opening while other connections work */
+enum {
+    OPEN_PAUSE_MS = 1000, /* after a failed opening while other connections work */
+    SLOW_OPEN_MS = 5000,  /* an opening that takes longer may be stuck: another one is tried */
+};
 
 void deliver_site_soon(struct deliver_site *site)
 {
@@ -103,8 +106,14 @@ static bool has_room(const struct deliver *deliver)
 static bool may_open(struct deliver_site *site)
 {
     struct deliver *deliver = site->deliver;
+    int64_t slow_ms = site->opened_ms + SLOW_OPEN_MS;
 
-    if (site->opening >= site->ready_count || site->link_count >= most_links(site)) {
+    if (site->link_count >= most_links(site)) {
+        return false;
+    }
+    /* Those under way are enough, unless they take so long that they may be stuck. */
+    if (site->opening >= site->ready_count && slow_ms > deliver_now_ms(deliver)) {
+        wake_at(site, slow_ms);
         return false;
     }
     if (site->pause_ms > deliver_now_ms(deliver)) {
@@ -151,6 +160,7 @@ static void open_more(struct deliver_site *site)
             return;
         }
         to_the_end(site, destination);
+        site->opened_ms = now_ms;
         deliver_attempt_open(site, destination);
     }
 }
@@ -257,8 +267,8 @@ static void restrict_limits(struct deliver_limits *limits, const struct deliver_
 }
 
 /*
- * Destinations of one site may be told different limits: a rule counts more than the default, and of
- * several rules the strictest holds, until all destinations have left or the settings change.
+ * Destinations of one site may be told different limits: a rule counts more than the default, and
+ * of several rules the strictest holds, until all destinations have left or the settings change.
  */
 static void take_limits(struct deliver_site *site, const struct deliver_destination *destination)
 {

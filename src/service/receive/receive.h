@@ -1,8 +1,8 @@
 /*
  * SMTP in: a session from the front door to the spool.
  *
- * Joins smtp/server (the protocol), the gate (who may), and the spool (what is kept). While a question or
- * a commit is open the session reads nothing. Decides nothing itself.
+ * Joins smtp/server (the protocol), the gate (who may), and the spool (what is kept). While a
+ * question or a commit is open the session reads nothing. Decides nothing itself.
  */
 #ifndef RECEIVE_RECEIVE_H
 #define RECEIVE_RECEIVE_H
@@ -19,7 +19,8 @@ struct receive_settings { /* a snapshot that never changes; all spans live as lo
     int64_t command_timeout_ms;     /* silence between commands */
     int64_t transaction_timeout_ms; /* from MAIL to the end of content */
     int64_t session_timeout_ms;     /* all together; checked between transactions */
-    uint32_t content_floor_bytes_s; /* slower than this after a minute of content: a slow drip; 0: none */
+    /* A message that comes slower than this after its first minute is a slow drip; 0: none. */
+    uint32_t content_floor_bytes_s;
 };
 
 struct receive_listener { /* one place we listen at */
@@ -38,7 +39,8 @@ struct receive_context { /* of one worker; all outlive the receiver */
 };
 
 struct receive *receive_new(const struct receive_context *context);
-/* Takes the stream. `settings` and `listener` must stay until `ended` was called for this session. */
+/* Takes the stream. `settings` and `listener` must stay until `ended` was called for this session.
+ */
 void receive_accept(struct receive *receive, struct stream *stream,
                     const struct receive_settings *settings,
                     const struct receive_listener *listener, void (*ended)(void *owner),
@@ -49,7 +51,8 @@ void receive_stop(struct receive *receive, int64_t grace_ms, void (*stopped)(voi
 void receive_free(struct receive *receive); /* drops sessions at once; NULL is fine */
 
 struct receive_counters {
-    uint64_t sessions, messages, recipients_accepted, recipients_refused, bytes, early_talkers; /* since start */
+    /* Since start. */
+    uint64_t sessions, messages, recipients_accepted, recipients_refused, bytes, early_talkers;
     uint64_t open; /* now */
 };
 struct receive_counters receive_counters(const struct receive *receive);

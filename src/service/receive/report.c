@@ -1,5 +1,6 @@
 /*
- * What the log says of a session. A message's first line carries the queue id that all later ones do.
+ * What the log says of a session. A message's first line carries the queue id that all later ones
+ * do.
  */
 #include "service/receive/session-internal.h"
 

@@ -1,5 +1,6 @@
 /*
- * One SMTP session, shared between session.c (its loop), transaction.c (its messages) and report.c (its log).
+ * One SMTP session, shared between session.c (its loop), transaction.c (its messages) and report.c
+ * (its log).
  */
 #ifndef RECEIVE_SESSION_INTERNAL_H
 #define RECEIVE_SESSION_INTERNAL_H
@@ -23,7 +24,7 @@ struct receive_session {
     struct loop_task pump;
     int64_t began_ms, active_ms; /* loop time: of the session, of the last whole command */
 
-    bool is_waiting;  /* a question or a commit is open, or the spool wants us to wait */
+    bool is_waiting;    /* a question or a commit is open, or the spool wants us to wait */
     bool is_committing; /* the draft is the spool's */
     bool is_stopping;   /* ends with its transaction */
 

@@ -1,7 +1,7 @@
 /*
  * The session's one loop: take a step from the protocol, do what it says, until input, an answer or
- * room is missing. `is_waiting` means a question is open: then the protocol is not called and nothing
- * is consumed, so the client is held back by its own window.
+ * room is missing. `is_waiting` means a question is open: then the protocol is not called and
+ * nothing is consumed, so the client is held back by its own window.
  */
 #include "service/receive/session-internal.h"
 

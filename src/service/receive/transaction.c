@@ -1,8 +1,9 @@
 /*
- * What a session does with one message: asks whether each recipient may, opens a draft, appends, commits.
+ * What a session does with one message: asks whether each recipient may, opens a draft, appends,
+ * commits.
  *
- * begin and receive_transaction_reset are its only doors: whatever ends a transaction comes through the
- * one reset.
+ * begin and receive_transaction_reset are its only doors: whatever ends a transaction comes through
+ * the one reset.
  */
 #include "service/receive/session-internal.h"
 
@@ -163,16 +164,17 @@ static struct mail_address whole_address(struct receive_session *session,
         struct arena *arena = smtp_server_arena(session->server);
         struct span host = session->settings->smtp.hostname;
 
-        whole.text = arena_format(arena, "%.*s@%.*s", (int)whole.local.size,
-                                  (const char *)whole.local.data, (int)host.size,
-                                  (const char *)host.data);
+        whole.text =
+            arena_format(arena, "%.*s@%.*s", (int)whole.local.size, (const char *)whole.local.data,
+                         (int)host.size, (const char *)host.data);
         whole.domain = span_from(whole.text, whole.local.size + 1);
         whole.ascii = arena_lower(arena, host);
     }
     return whole;
 }
 
-void receive_transaction_ask_recipient(struct receive_session *session, const struct smtp_server_step *step)
+void receive_transaction_ask_recipient(struct receive_session *session,
+                                       const struct smtp_server_step *step)
 {
     struct policy_request request = request_of(session, POLICY_RELAY);
     struct mail_address target = whole_address(session, &step->recipient->address);
@@ -185,7 +187,8 @@ void receive_transaction_ask_recipient(struct receive_session *session, const st
     ask(session, &request);
 }
 
-void receive_transaction_ask_sender(struct receive_session *session, const struct smtp_server_step *step)
+void receive_transaction_ask_sender(struct receive_session *session,
+                                    const struct smtp_server_step *step)
 {
     begin_transaction(session, step->sender);
     switch (spool_health(session->receive->context.spool)) {
@@ -254,13 +257,14 @@ static void may_append(void *context)
 static void append(struct receive_session *session, struct span content)
 {
     if (!session->content_failed && !spool_append(session->draft, content)) {
-        session->content_failed = true; /* the content is read to its end, so that the reply is heard */
+        /* The content is read to its end, so that the reply is heard. */
+        session->content_failed = true;
     }
 }
 
 /*
- * Content without a header begins right after ours: an empty line goes between, or its first line would be
- * read as a field of the header. What it begins with is known once its first line is.
+ * Content without a header begins right after ours: an empty line goes between, or its first line
+ * would be read as a field of the header. What it begins with is known once its first line is.
  */
 static void append_start(struct receive_session *session, struct span content)
 {

@@ -31,9 +31,10 @@ static struct config *load(const char *listeners)
     char text[512];
     const struct ip machine[] = {ip_of("127.0.0.1"), ip_of("192.0.2.7"), ip_of("2001:db8::7")};
 
-    (void)snprintf(text, sizeof(text),
-                   "hostname relay.example;\nspool /spool;\n%s\nrelay { allow from 192.0.2.0/24; }\n",
-                   listeners);
+    (void)snprintf(
+        text, sizeof(text),
+        "hostname relay.example;\nspool /spool;\n%s\nrelay { allow from 192.0.2.0/24; }\n",
+        listeners);
     unit_files()->main = text;
     config = config_load("main", unit_read, diagnostics);
     assert_non_null(config);
