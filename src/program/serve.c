@@ -44,6 +44,7 @@ struct master {
     size_t bind_tries;
     struct timer bind_again;
     bool is_stopping;
+    bool was_told; /* to stop, by a signal */
     int exit_code;
 };
 
@@ -364,9 +365,10 @@ static void caught(void *context, int signal)
         break;
     case SIGTERM:
     case SIGINT:
-        if (master->is_stopping && master->worker_pid > 0) {
-            (void)child_signal(master->worker_pid, SIGKILL); /* asked twice: at once */
+        if (master->was_told && master->worker_pid > 0) {
+            (void)child_signal(master->worker_pid, SIGKILL); /* a second signal: at once */
         }
+        master->was_told = true;
         stop(master);
         break;
     default:
