@@ -326,8 +326,3 @@ struct config *program_worker_config(struct program_worker *worker)
 {
     return worker->config;
 }
-
-struct loop *program_worker_loop(struct program_worker *worker)
-{
-    return worker->loop;
-}

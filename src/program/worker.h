@@ -43,6 +43,5 @@ struct deliver *program_worker_deliver(struct program_worker *worker);
 struct receive *program_worker_receive(struct program_worker *worker);
 struct spool *program_worker_spool(struct program_worker *worker);
 struct config *program_worker_config(struct program_worker *worker);
-struct loop *program_worker_loop(struct program_worker *worker);
 
 #endif

@@ -230,16 +230,7 @@ void spool_compact_encode(struct spool *spool, struct spool_item *item)
     spool_record_put64(at, item->home);
     spool_record_put32(at + 8, message->piece_count);
     spool_record_put32(at + 12, 0);
-    const struct spool_piece *pieces = spool_message_pieces(message);
-    for (uint32_t i = 0; i < message->piece_count; i++) {
-        struct spool_payload_extent extent = {
-            .segment =
-                pieces[i].slot == SPOOL_NO_SLOT ? 0 : spool->segments[pieces[i].slot]->number,
-            .offset = (uint64_t)pieces[i].place * SPOOL_RECORD_ALIGN,
-            .size = pieces[i].size,
-        };
-        spool_payload_extent_write(at + 16 + (size_t)i * SPOOL_RECORD_EXTENT_SIZE, &extent);
-    }
+    (void)spool_message_extents_write(spool, message, at + 16);
 }
 
 void spool_compact_durable(struct spool *spool, struct spool_item *item)

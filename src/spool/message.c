@@ -287,11 +287,10 @@ size_t spool_message_payload_size(const struct spool_message *message)
     return size;
 }
 
-void spool_message_payload_write(struct spool *spool, struct spool_message *message, uint8_t *at)
+uint8_t *spool_message_extents_write(const struct spool *spool, struct spool_message *message,
+                                     uint8_t *at)
 {
-    struct spool_payload_message facts = facts_of(message);
     const struct spool_piece *pieces = spool_message_pieces(message);
-    at = spool_payload_message_write(at, &facts);
     for (uint32_t i = 0; i < message->piece_count; i++) {
         struct spool_payload_extent extent = {
             .segment =
@@ -302,6 +301,14 @@ void spool_message_payload_write(struct spool *spool, struct spool_message *mess
         spool_payload_extent_write(at, &extent);
         at += SPOOL_RECORD_EXTENT_SIZE;
     }
+    return at;
+}
+
+void spool_message_payload_write(struct spool *spool, struct spool_message *message, uint8_t *at)
+{
+    struct spool_payload_message facts = facts_of(message);
+    at = spool_payload_message_write(at, &facts);
+    at = spool_message_extents_write(spool, message, at);
     for (uint32_t i = 0; i < message->recipient_count; i++) {
         struct spool_payload_recipient recipient = recipient_of(message, i);
         at = spool_payload_recipient_write(at, &recipient);

@@ -62,6 +62,9 @@ struct spool_message *spool_message_new(uint64_t id, const struct spool_payload_
 /* Encodes the MESSAGE payload as the message is now. */
 size_t spool_message_payload_size(const struct spool_message *message);
 void spool_message_payload_write(struct spool *spool, struct spool_message *message, uint8_t *at);
+/* Where its content is, as records say it; returns where they end. */
+uint8_t *spool_message_extents_write(const struct spool *spool, struct spool_message *message,
+                                     uint8_t *at);
 void spool_message_ref(struct spool_message *message);
 void spool_message_unref(struct spool *spool, struct spool_message *message);
 void spool_message_drop_content(struct spool *spool, struct spool_message *message);

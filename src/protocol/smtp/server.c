@@ -262,11 +262,6 @@ bool smtp_server_is_in_transaction(const struct smtp_server *server)
     return server->transaction.stage != SMTP_STAGE_NONE;
 }
 
-bool smtp_server_is_smtputf8(const struct smtp_server *server)
-{
-    return server->transaction.sender.smtputf8;
-}
-
 uint32_t smtp_server_recipients(const struct smtp_server *server)
 {
     return server->transaction.recipients;

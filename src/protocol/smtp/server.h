@@ -97,7 +97,6 @@ bool smtp_server_is_extended(const struct smtp_server *server);
 bool smtp_server_is_in_content(
     const struct smtp_server *server); /* between 354 (BDAT) and the end */
 bool smtp_server_is_in_transaction(const struct smtp_server *server);
-bool smtp_server_is_smtputf8(const struct smtp_server *server);    /* of the transaction */
 uint32_t smtp_server_recipients(const struct smtp_server *server); /* accepted in the transaction */
 const struct mail_header_scan *
 smtp_server_scan(const struct smtp_server *server); /* of the content */
