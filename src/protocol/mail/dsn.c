@@ -28,7 +28,7 @@ struct writer {
     const struct mail_dsn *dsn;
     char boundary[BOUNDARY_SIZE + 1];
     size_t said_size; /* what a reply may take */
-    bool utf8;        /* something of ours holds more than ASCII: RFC 6533 forms */
+    bool utf8;        /* the part for a person holds more than ASCII */
     bool fits;
 };
 
@@ -348,7 +348,7 @@ static void put_decoded(struct writer *w, struct span text)
 static void put_original_recipient(struct writer *w, struct span orcpt)
 {
     struct span type, address;
-    if (orcpt.size > XTEXT_SIZE || !mail_xtext_orcpt_is_valid(orcpt, w->utf8)) {
+    if (orcpt.size > XTEXT_SIZE || !mail_xtext_orcpt_is_valid(orcpt, true)) {
         return;
     }
     (void)span_cut(orcpt, ';', &type, &address);
@@ -356,11 +356,22 @@ static void put_original_recipient(struct writer *w, struct span orcpt)
     put_name(w, type);
     put_text(w, "; ");
     if (span_equal_nocase(type, SPAN("utf-8"))) {
-        put(w, address); /* printable by its grammar, and not xtext (RFC 6533 section 3) */
+        w->fits = w->fits && mail_xtext_encode_utf8(w->out, address, true);
     } else {
         put_decoded(w, address);
     }
     put_text(w, "\r\n");
+}
+
+static void put_final_recipient(struct writer *w, struct span address)
+{
+    if (text_is_ascii(address) || !text_is_utf8(address)) {
+        put_text(w, "Final-Recipient: rfc822; ");
+        put_address(w, address);
+    } else {
+        put_text(w, "Final-Recipient: utf-8; ");
+        w->fits = w->fits && mail_xtext_encode_utf8(w->out, address, false);
+    }
 }
 
 static void put_status_of(struct writer *w, const struct mail_dsn_recipient *recipient)
@@ -373,9 +384,7 @@ static void put_status_of(struct writer *w, const struct mail_dsn_recipient *rec
     char storage[16];
     put_text(w, "\r\n");
     put_original_recipient(w, recipient->orcpt);
-    bool is_utf8 = w->utf8 && !text_is_ascii(recipient->address);
-    put_text(w, is_utf8 ? "Final-Recipient: utf-8; " : "Final-Recipient: rfc822; ");
-    put_address(w, recipient->address);
+    put_final_recipient(w, recipient->address);
     put_text(w, "\r\nAction: ");
     put_text(w, words[recipient->action]);
     put_text(w, "\r\nStatus: ");
@@ -399,10 +408,15 @@ static void put_status_of(struct writer *w, const struct mail_dsn_recipient *rec
     }
 }
 
+/*
+ * Always ASCII: RFC 6533 section 3 has a form for every address, and programs that read bounces
+ * know message/delivery-status, but hardly one message/global-delivery-status.
+ */
 static void put_for_machine(struct writer *w)
 {
     const struct mail_dsn *dsn = w->dsn;
-    put_part(w, w->utf8 ? "message/global-delivery-status" : "message/delivery-status", w->utf8);
+    w->utf8 = false;
+    put_part(w, "message/delivery-status", false);
     put_text(w, "Reporting-MTA: dns; ");
     put_name(w, dsn->hostname);
     put_text(w, "\r\n");
@@ -422,11 +436,11 @@ static void put_for_machine(struct writer *w)
 
 static void put_quote(struct writer *w, const struct mail_dsn_quote *quote)
 {
-    bool is_global = w->dsn->smtputf8 || quote->header_is_8bit;
     if (quote->bytes.size > 0 && quote->is_full) {
-        put_part(w, is_global ? "message/global" : "message/rfc822", quote->is_8bit);
+        put_part(w, quote->header_is_8bit ? "message/global" : "message/rfc822", quote->is_8bit);
     } else if (quote->bytes.size > 0) {
-        put_part(w, is_global ? "message/global-headers" : "text/rfc822-headers", quote->is_8bit);
+        put_part(w, quote->header_is_8bit ? "message/global-headers" : "text/rfc822-headers",
+                 quote->is_8bit);
     }
     put(w, quote->bytes);
     put_text(w, "\r\n--");
@@ -434,7 +448,6 @@ static void put_quote(struct writer *w, const struct mail_dsn_quote *quote)
     put_text(w, "--\r\n");
 }
 
-/* Whether the RFC 6533 forms are needed: many readers know only the older ones. */
 static bool needs_utf8(const struct mail_dsn *dsn)
 {
     bool is_ascii = text_is_ascii(dsn->sender);

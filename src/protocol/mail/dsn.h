@@ -39,7 +39,7 @@ struct mail_dsn {
     struct span sender;          /* who gets it: local@domain, never empty */
     struct span envid;           /* xtext; empty: none */
     int64_t arrival_unix_ms, now_unix_ms;
-    bool smtputf8;    /* RFC 6533 forms where an address of it needs them */
+    bool smtputf8;    /* addresses may be shown to a person in UTF-8 */
     bool return_full; /* quote the whole message (at most `quote_limit_bytes`), else its header */
     uint64_t quote_limit_bytes;
     struct span message;   /* the original (or as much of its start as there is), CRLF lines */

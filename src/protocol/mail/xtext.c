@@ -1,8 +1,13 @@
 #include "protocol/mail/xtext.h"
 
+#include <string.h>
+
 #include "base/text.h"
 
-enum { ESCAPED_SIZE = 3 /* +HH */ };
+enum {
+    ESCAPED_SIZE = 3,   /* +HH */
+    EMBEDDED_SIZE = 10, /* \x{HHHHHH} */
+};
 
 static bool is_plain(uint8_t byte)
 {
@@ -69,6 +74,55 @@ bool mail_xtext_decode(struct span text, struct arena *arena, struct span *ret_b
     }
     *ret_bytes = span_of(bytes, size);
     return true;
+}
+
+/* The first character of valid UTF-8, which is cut from `text`. */
+static uint32_t take_character(struct span *text)
+{
+    uint8_t first = text->data[0];
+    size_t size = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    uint32_t value = size == 1 ? first : first & (0x7fU >> size);
+    for (size_t i = 1; i < size; i++) {
+        value = value << 6 | (text->data[i] & 0x3fU);
+    }
+    *text = span_from(*text, size);
+    return value;
+}
+
+/* `\x{HEX}` with at least two digits, as few as there can be. */
+static struct span embed(uint32_t character, char storage[EMBEDDED_SIZE])
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t size = 3;
+    unsigned shift = 4;
+    while (character >> (shift + 4) != 0) {
+        shift += 4;
+    }
+    memcpy(storage, "\\x{", size);
+    for (; shift > 0; shift -= 4) {
+        storage[size++] = digits[character >> shift & 15];
+    }
+    storage[size++] = digits[character & 15];
+    storage[size++] = '}';
+    return span_of(storage, size);
+}
+
+bool mail_xtext_encode_utf8(struct buffer *out, struct span text, bool is_unitext)
+{
+    size_t before = buffer_size(out);
+    bool fits = text_is_utf8(text);
+    while (text.size > 0 && fits) {
+        uint32_t character = take_character(&text);
+        bool is_kept =
+            character < 0x80 && (is_unitext || (character != '\\' && is_plain((uint8_t)character)));
+        char storage[EMBEDDED_SIZE];
+        fits = is_kept ? buffer_byte(out, (uint8_t)character)
+                       : buffer_append(out, embed(character, storage));
+    }
+    if (!fits) {
+        out->end = out->start + before;
+    }
+    return fits;
 }
 
 /* RFC 5322 3.2.3, as in addr-type of RFC 3461 4.2. */

@@ -270,16 +270,21 @@ static void speaks_utf8_where_it_must(void **state)
                              "b@d.example");
     recipient.orcpt = SPAN("utf-8;b\\x{F6}b@d.example");
     recipient.reply = SPAN("550 5.1.1 b\xc3\xb6\x85");
-    holds(&dsn, "final",
-          "\r\nFinal-Recipient: utf-8; b\xc3\xb6"
-          "b@d.example\r\n",
-          NULL);
+    holds(&dsn, "final", "\r\nFinal-Recipient: utf-8; b\\x{F6}b@d.example\r\n", NULL);
     holds(&dsn, "original", "\r\nOriginal-Recipient: utf-8; b\\x{F6}b@d.example\r\n", NULL);
-    holds(&dsn, "type", "message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n",
+    holds(&dsn, "type", "message/delivery-status\r\n\r\n", "global-delivery-status");
+    holds(&dsn, "reply", "smtp; 550 5.1.1 b\\xc3\\xb6\\x85\r\n", NULL);
+    holds(&dsn, "person",
+          "    <b\xc3\xb6"
+          "b@d.example>\r\n",
           NULL);
-    holds(&dsn, "reply", "smtp; 550 5.1.1 b\xc3\xb6\\x85\r\n", NULL);
+    holds(&dsn, "quote", "message/rfc822\r\n\r\n", "message/global");
+    recipient.orcpt = SPAN("utf-8;\xe2\x82\xac@d.example");
+    holds(&dsn, "unitext", "\r\nOriginal-Recipient: utf-8; \\x{20AC}@d.example\r\n", NULL);
     dsn.smtputf8 = false;
-    holds(&dsn, "not asked for", "Final-Recipient: rfc822; b\\xc3\\xb6", "global-delivery-status");
+    holds(&dsn, "not asked for", "    <b\\xc3\\xb6", "\xc3\xb6");
+    recipient.address = SPAN("b\xc3@d.example");
+    holds(&dsn, "not UTF-8", "Final-Recipient: rfc822; b\\xc3@d.example", "utf-8; b");
     (void)state;
 }
 

@@ -51,6 +51,48 @@ static void goes_there_and_back(void **state)
     (void)state;
 }
 
+static void writes_utf8_addresses(void **state)
+{
+    static const struct {
+        const char *text, *encoded, *from_unitext;
+    } rows[] = {
+        {"", "", ""},
+        {"bob@x.example", "bob@x.example", "bob@x.example"},
+        {"b\xc3\xb6"
+         "b@x",
+         "b\\x{F6}b@x", "b\\x{F6}b@x"},
+        {"\xe2\x82\xac", "\\x{20AC}", "\\x{20AC}"},
+        {"\xf0\x9f\x98\x80", "\\x{1F600}", "\\x{1F600}"},
+        {"\xf4\x8f\xbf\xbf", "\\x{10FFFF}", "\\x{10FFFF}"},
+        {"\\x{F6}", "\\x{5C}x{F6}", "\\x{F6}"},
+        {"a+b=c", "a\\x{2B}b\\x{3D}c", "a+b=c"},
+        {"\"a b\"@x", "\"a\\x{20}b\"@x", NULL},
+        {"\x01", "\\x{01}", NULL},
+    };
+    struct buffer out;
+    buffer_init(&out, 100);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        buffer_clear(&out);
+        assert_row(rows[i].text, mail_xtext_encode_utf8(&out, span_text(rows[i].text), false));
+        assert_span(buffer_span(&out), rows[i].encoded);
+        if (rows[i].from_unitext != NULL) {
+            buffer_clear(&out);
+            assert_true(mail_xtext_encode_utf8(&out, span_text(rows[i].text), true));
+            assert_span(buffer_span(&out), rows[i].from_unitext);
+        }
+    }
+    buffer_clear(&out);
+    assert_true(buffer_text(&out, "x"));
+    assert_false(mail_xtext_encode_utf8(&out, SPAN("a\xc3"), false)); /* not UTF-8: as it was */
+    assert_span(buffer_span(&out), "x");
+    buffer_done(&out);
+    buffer_init(&out, 5);
+    assert_false(mail_xtext_encode_utf8(&out, SPAN("ab\xc3\xb6"), false)); /* full: as it was */
+    assert_int_equal(buffer_size(&out), 0);
+    buffer_done(&out);
+    (void)state;
+}
+
 static void knows_orcpt(void **state)
 {
     static const struct {
@@ -97,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knows_the_grammar),
         cmocka_unit_test(goes_there_and_back),
+        cmocka_unit_test(writes_utf8_addresses),
         cmocka_unit_test(knows_orcpt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
