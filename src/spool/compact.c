@@ -94,6 +94,29 @@ static void free_free_ones(struct spool *spool)
     }
 }
 
+/*
+ * Nothing can be written and no file can be made: the oldest that is free is used anew. The last id
+ * given out stands in the newest, which stays.
+ */
+static void free_one(struct spool *spool)
+{
+    struct spool_segment *newest = NULL, *oldest = NULL;
+    for (uint32_t i = 0; i < spool->segment_capacity; i++) {
+        struct spool_segment *segment = spool->segments[i];
+        if (!is_sealed(segment)) {
+            continue;
+        }
+        newest = newest == NULL || segment->number > newest->number ? segment : newest;
+        if (is_free(segment) && (oldest == NULL || segment->number < oldest->number)) {
+            oldest = segment;
+        }
+    }
+    const struct spool_segment *stale = find_stale(spool);
+    if (oldest != NULL && oldest != newest && (stale == NULL || stale == oldest)) {
+        spool_segment_recycle(oldest);
+    }
+}
+
 static void begin(struct spool *spool, struct spool_segment *segment)
 {
     struct spool_compaction *compaction = spool_memory(sizeof(*compaction));
@@ -115,6 +138,45 @@ static void end(struct spool_compaction *compaction)
     spool_compact_wake(spool);
 }
 
+/*
+ * Lets go of the messages that the log says new things of. One that was finished before that could
+ * be said (it is still marked as touched) keeps its place until it is durable that it is finished:
+ * until nobody but us refers to it.
+ */
+static void let_go(struct spool_compaction *compaction)
+{
+    struct spool *spool = compaction->spool;
+    size_t moves = 0, touched = 0;
+    for (size_t i = 0; i < compaction->touched_count; i++) {
+        struct spool_message *message = compaction->touched[i];
+        message->touched = message->touched && message->refs > 1;
+    }
+    for (size_t i = 0; i < compaction->move_count; i++) {
+        if (compaction->moves[i].message->touched) {
+            compaction->moves[moves++] = compaction->moves[i];
+        }
+    }
+    compaction->move_count = moves;
+    for (size_t i = 0; i < compaction->touched_count; i++) {
+        struct spool_message *message = compaction->touched[i];
+        if (message->touched) {
+            compaction->touched[touched++] = message;
+        } else {
+            spool_message_unref(spool, message);
+        }
+    }
+    compaction->touched_count = touched;
+}
+
+static void leave(struct spool_compaction *compaction)
+{
+    let_go(compaction);
+    if (compaction->touched_count == 0 && compaction->segment->live == 0 &&
+        compaction->segment->reads == 0) {
+        end(compaction);
+    }
+}
+
 void spool_compact_check(void *context)
 {
     struct spool *spool = context;
@@ -123,16 +185,18 @@ void spool_compact_check(void *context)
         return;
     }
     if (compaction != NULL) {
-        /* A message that was finished meanwhile keeps its place until that is durable. */
-        if (compaction->phase == SPOOL_COMPACT_LEAVING && compaction->segment->live == 0 &&
-            compaction->segment->reads == 0) {
-            end(compaction);
+        if (compaction->phase == SPOOL_COMPACT_LEAVING) {
+            leave(compaction);
         }
         return;
     }
     /* Each group carries the last id given out: one must stand in the log before older ones go. */
     spool->check_wanted = spool->active == NULL || spool->synced_group < spool->active->first_group;
     if (spool->check_wanted) {
+        if (spool->active == NULL && spool->spares + spool->preparing == 0 &&
+            spool->provide_error != 0) {
+            free_one(spool);
+        }
         return;
     }
     struct spool_segment *stale = find_stale(spool);

@@ -1,6 +1,7 @@
 /* Compaction: reads a segment window by window and queues copies of what is needed. */
 #include "spool/compact-internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,12 +248,15 @@ static void window_read(void *context, int64_t result)
     struct spool *spool = compaction->spool;
     compaction->reading = false;
     compaction->segment->reads--;
+    uint64_t left = compaction->segment->end - compaction->at;
+    uint64_t wanted = left < compaction->window_size ? left : compaction->window_size;
+    bool is_short = result < 0 || (uint64_t)result < wanted; /* or the file has been cut */
+    spool_trouble(spool, "reading a segment", result < 0 || !is_short ? result : -EIO);
     if (compaction->abandoned) {
         spool_compact_free(compaction);
-    } else if (result < 0) {
+    } else if (is_short) {
         spool_compact_give_up(compaction);
     } else {
-        uint64_t left = compaction->segment->end - compaction->at;
         size_t size = (uint64_t)result < left ? (size_t)result : (size_t)left;
         copy_window(compaction, span_of(compaction->window, size));
         free(compaction->window);

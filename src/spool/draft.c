@@ -436,6 +436,7 @@ void spool_draft_refused(struct spool *spool, struct spool_item *item, int error
     if (item->kind == SPOOL_ITEM_BODY) {
         piece_of(draft, item->piece)->slot = SPOOL_NO_SLOT;
     }
+    draft->sent = draft->sent || (item->kind == SPOOL_ITEM_COMMIT && item->slot != SPOOL_NO_SLOT);
     spool_item_free(spool, item);
     fail(draft, error);
     over(draft);
@@ -459,10 +460,23 @@ void spool_draft_fail_after(struct spool *spool, uint32_t slot, uint64_t synced,
     }
 }
 
+void spool_draft_named(struct spool *spool, bool is_named)
+{
+    struct list *node;
+    for (node = spool->failures.next; node != &spool->failures && !is_named; node = node->next) {
+        struct spool_draft *draft = LIST_OF(node, struct spool_draft, failed);
+        draft->error = draft->sent ? -ENOTRECOVERABLE : draft->error;
+    }
+    loop_soon(spool->loop, &spool->tell);
+}
+
 void spool_draft_tell_failures(void *context)
 {
     struct spool *spool = context;
     struct list *node;
+    if (spool->naming > 0) {
+        return;
+    }
     while ((node = list_take_first(&spool->failures)) != NULL) {
         struct spool_draft *draft = LIST_OF(node, struct spool_draft, failed);
         void (*committed)(void *context, int error) = draft->committed;

@@ -20,39 +20,6 @@ enum { END_BYTES = SPOOL_RECORD_HEADER + SPOOL_RECORD_GROUP_SIZE };
 
 static const uint8_t padding[SPOOL_RECORD_ALIGN];
 
-struct spool_item *spool_item_new(enum spool_item_kind kind, uint64_t id, size_t payload_size)
-{
-    struct spool_item *item = spool_memory(sizeof(*item));
-    list_init(&item->node);
-    item->kind = kind;
-    item->id = id;
-    item->payload_size = (uint32_t)payload_size;
-    item->slot = SPOOL_NO_SLOT;
-    if (kind == SPOOL_ITEM_BODY || kind == SPOOL_ITEM_COPY_BODY) {
-        item->block = spool_memory(SPOOL_RECORD_HEADER);
-    } else if (kind != SPOOL_ITEM_COMMIT && kind != SPOOL_ITEM_COPY_MESSAGE &&
-               kind != SPOOL_ITEM_COPY_EXTENTS) {
-        item->block = spool_memory(spool_record_bytes(payload_size));
-    }
-    return item;
-}
-
-void spool_item_free(struct spool *spool, struct spool_item *item)
-{
-    list_remove(&item->node);
-    if (item->message != NULL) {
-        spool_message_unref(spool, item->message);
-    }
-    free(item->block);
-    free(item->owned_content);
-    free(item);
-}
-
-uint8_t *spool_item_payload(struct spool_item *item)
-{
-    return item->block + SPOOL_RECORD_HEADER;
-}
-
 static enum spool_record_kind record_kind(const struct spool_item *item)
 {
     switch (item->kind) {
@@ -179,10 +146,20 @@ static void add_item(struct spool *spool, struct spool_item *item)
     group->records++;
 }
 
+static bool is_content(const struct spool_item *item)
+{
+    return item->kind == SPOOL_ITEM_BODY || item->kind == SPOOL_ITEM_COMMIT;
+}
+
+/* Without a spare the last quarter is for marks: nothing can be freed if they find no place. */
 static bool fits(const struct spool *spool, uint64_t group_bytes, const struct spool_item *item)
 {
+    uint64_t size = spool->active->size;
+    if (is_content(item) && spool->spares == 0 && !spool->closing) {
+        size -= size / 4;
+    }
     return spool->active->end + group_bytes + spool_record_bytes(item->payload_size) + END_BYTES <=
-           spool->active->size;
+           size;
 }
 
 static void written(void *context, int64_t result);
@@ -316,13 +293,14 @@ static void refuse_all(struct spool *spool, struct list *items, struct list *aga
     }
 }
 
-static void failed(struct spool *spool, int error)
+static void failed(struct spool *spool, const char *what, int error)
 {
     struct list again;
     struct list *node;
     uint32_t slot = spool->active->slot;
 
     list_init(&again);
+    spool_trouble(spool, what, error);
     spool_poison(spool, spool->active);
     spool->active = NULL;
     spool->dirty = false;
@@ -346,7 +324,7 @@ static void written(void *context, int64_t result)
 
     group->busy = false;
     if (result != 0) {
-        failed(spool, (int)result);
+        failed(spool, "writing", (int)result);
     } else {
         spool->active->end += group->bytes;
         spool->dirty = true;
@@ -369,7 +347,7 @@ static void sync_done(void *context, int64_t result)
 
     spool->group.busy = false;
     if (result != 0) {
-        failed(spool, (int)result);
+        failed(spool, "syncing", (int)result);
     } else {
         synced(spool, spool->next_group - 1);
     }
@@ -385,16 +363,60 @@ static void start_sync(struct spool *spool)
     disk_file_sync(spool->active->file, sync_done, spool);
 }
 
+static void move_all(struct list *from, struct list *to)
+{
+    struct list *node;
+    while ((node = list_take_first(from)) != NULL) {
+        list_append(to, node);
+    }
+}
+
+/* What is in the queue, or only the content in it, cannot be written. Marks stay. */
+static void refuse_queue(struct spool *spool, bool only_content, int error)
+{
+    struct list items, again, *node;
+
+    list_init(&items);
+    list_init(&again);
+    move_all(&spool->queue, &items);
+    while ((node = list_take_first(&items)) != NULL) {
+        struct spool_item *item = LIST_OF(node, struct spool_item, node);
+        if (only_content && !is_content(item)) {
+            list_append(&again, node);
+        } else {
+            item_refused(spool, item, &again, error);
+        }
+    }
+    move_all(&again, &spool->queue);
+}
+
+/* Content waits for a spare, or is refused if none can be made. */
+static void hold_content(struct spool *spool)
+{
+    if (spool->provide_error != 0) {
+        refuse_queue(spool, true, spool->provide_error);
+        spool_draft_resume(spool);
+        spool_group_wake(spool);
+    } else {
+        spool_segment_provide(spool);
+    }
+}
+
 /* The active segment can take the next item; false: it must be asked again, or waited. */
 static bool make_room(struct spool *spool)
 {
-    const struct list *first = list_first(&spool->queue);
+    struct list *first = list_first(&spool->queue);
     if (spool->active == NULL && !spool_segment_activate(spool)) {
         spool_segment_provide(spool);
         return false;
     }
     if (first == NULL || fits(spool, 0, LIST_OF(first, struct spool_item, node))) {
         return true;
+    }
+    if (is_content(LIST_OF(first, struct spool_item, node)) && spool->spares == 0 &&
+        !spool->closing) {
+        hold_content(spool);
+        return false;
     }
     /* What is appended later never becomes durable earlier: the old segment is synced first. */
     if (spool->dirty) {
@@ -438,23 +460,11 @@ void spool_group_pump(struct spool *spool)
 
 void spool_group_no_room(struct spool *spool, int error)
 {
-    struct list items, again;
-    struct list *node;
-
     if (!spool->broken && (spool->active != NULL || spool->group.busy)) {
-        return; /* the queue moves as yet */
+        spool_group_wake(spool); /* the queue moves as yet, or is refused where it does not */
+        return;
     }
-    list_init(&items);
-    list_init(&again);
-    while ((node = list_take_first(&spool->queue)) != NULL) {
-        list_append(&items, node);
-    }
-    while ((node = list_take_first(&items)) != NULL) {
-        item_refused(spool, LIST_OF(node, struct spool_item, node), &again, error);
-    }
-    while ((node = list_take_first(&again)) != NULL) {
-        list_append(&spool->queue, node);
-    }
+    refuse_queue(spool, false, error);
     spool_compact_stop(spool);
     spool_draft_resume(spool);
 }

@@ -217,6 +217,7 @@ static void reply_read(void *context, int64_t result)
 {
     struct last_reply *question = context;
     struct spool *spool = question->spool;
+    spool_trouble(spool, "reading a mark", result);
     question->segment->reads--;
     answer(question, result > 0 ? (size_t)result : 0);
     spool_compact_wake(spool);

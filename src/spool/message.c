@@ -368,6 +368,9 @@ void spool_message_unref(struct spool *spool, struct spool_message *message)
 {
     require(message->refs > 0);
     if (--message->refs > 0) {
+        if (message->touched) {
+            spool_compact_wake(spool); /* it may have waited for this one */
+        }
         return;
     }
     if (message->finished) {

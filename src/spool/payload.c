@@ -4,9 +4,14 @@
 #include <string.h>
 
 #include "base/require.h"
+#include "spool/message.h"
 
 enum { MARK_FIXED = 24, EXTENTS_FIXED = 16, MESSAGE_FIXED = 36, RECIPIENT_FIXED = 8 };
-enum { DOMAIN_SHARED = 0xffff, STATE_BITS = 7, WARNED = 8, STATES = 5 };
+enum { DOMAIN_SHARED = 0xffff, STATE_BITS = 7, WARNED = 8 };
+enum { /* of a MESSAGE */
+       KNOWN_FLAGS = SPOOL_PAYLOAD_UTF8 | SPOOL_PAYLOAD_HEADER_8BIT | SPOOL_PAYLOAD_BODY_8BIT |
+                     SPOOL_PAYLOAD_DAMAGED
+};
 
 static uint8_t *put_bytes(uint8_t *at, struct span bytes)
 {
@@ -24,6 +29,12 @@ static bool cut(struct span *rest, size_t size, struct span *ret_part)
     *ret_part = span_of(rest->data, size);
     *rest = span_of(rest->data + size, rest->size - size);
     return true;
+}
+
+/* In flight is a state of memory only: on disk, nobody would ever try such a recipient again. */
+static bool is_state(unsigned state)
+{
+    return state <= SPOOL_FAILED && state != SPOOL_IN_FLIGHT;
 }
 
 void spool_payload_group_write(uint8_t payload[SPOOL_RECORD_GROUP_SIZE],
@@ -87,7 +98,7 @@ bool spool_payload_mark_read(struct span payload, struct spool_payload_mark *ret
     mark.count = spool_record_get16(fixed.data + 18);
     size_t reply = spool_record_get16(fixed.data + 20);
     size_t remote = spool_record_get16(fixed.data + 22);
-    if (mark.state >= STATES || fixed.data[17] > 1 || mark.count > SPOOL_RECORD_INDEXES ||
+    if (!is_state(mark.state) || fixed.data[17] > 1 || mark.count > SPOOL_RECORD_INDEXES ||
         reply > SPOOL_RECORD_REPLY || remote > SPOOL_RECORD_REMOTE ||
         !cut(&rest, (size_t)mark.count * 4, &mark.indexes) || !cut(&rest, reply, &mark.reply) ||
         !cut(&rest, remote, &mark.remote) || rest.size != 0) {
@@ -127,14 +138,18 @@ bool spool_payload_extent_next(struct span *rest, struct spool_payload_extent *r
     return ret_extent->offset % SPOOL_RECORD_ALIGN == 0 && ret_extent->size <= SPOOL_RECORD_CHUNK;
 }
 
-static bool extents_are_valid(struct span extents)
+/* Of all the content together, bytes. */
+static bool sum_extents(struct span extents, uint64_t *ret_bytes)
 {
     struct spool_payload_extent extent;
+    uint64_t bytes = 0;
     while (extents.size > 0) {
         if (!spool_payload_extent_next(&extents, &extent)) {
             return false;
         }
+        bytes += extent.size;
     }
+    *ret_bytes = bytes;
     return true;
 }
 
@@ -145,11 +160,12 @@ bool spool_payload_extents_read(struct span payload, struct spool_payload_extent
         return false;
     }
     uint32_t count = spool_record_get32(fixed.data + 8);
-    if (extents.size != (size_t)count * SPOOL_RECORD_EXTENT_SIZE || !extents_are_valid(extents)) {
+    uint64_t bytes;
+    if (extents.size != (size_t)count * SPOOL_RECORD_EXTENT_SIZE || !sum_extents(extents, &bytes)) {
         return false;
     }
     *ret_extents = (struct spool_payload_extents){
-        .home = spool_record_get64(fixed.data), .count = count, .extents = extents};
+        .home = spool_record_get64(fixed.data), .count = count, .bytes = bytes, .extents = extents};
     return true;
 }
 
@@ -248,7 +264,7 @@ bool spool_payload_recipient_next(struct span *rest, struct spool_payload_recipi
     recipient.notify = fixed.data[6];
     recipient.state = fixed.data[7] & STATE_BITS;
     recipient.warned = (fixed.data[7] & WARNED) != 0;
-    if (recipient.state >= STATES || fixed.data[7] > (STATE_BITS | WARNED)) {
+    if (!is_state(recipient.state) || fixed.data[7] > (STATE_BITS | WARNED)) {
         return false;
     }
     *rest = left;
@@ -274,6 +290,7 @@ bool spool_payload_message_read(struct span payload, struct spool_payload_messag
 {
     struct span fixed, rest = payload;
     struct spool_payload_message message;
+    uint64_t bytes;
     if (!cut(&rest, MESSAGE_FIXED, &fixed)) {
         return false;
     }
@@ -284,11 +301,15 @@ bool spool_payload_message_read(struct span payload, struct spool_payload_messag
     message.flags = fixed.data[30];
     message.ret = fixed.data[31];
     message.body = fixed.data[32];
+    if ((message.flags & ~KNOWN_FLAGS) != 0 || message.ret > MAIL_RETURN_HEADERS ||
+        message.body > MAIL_BODY_8BIT) {
+        return false;
+    }
     if (!cut(&rest, spool_record_get16(fixed.data + 24), &message.address) ||
         !cut_domain(&rest, message.address, spool_record_get16(fixed.data + 26), &message.domain) ||
         !cut(&rest, spool_record_get16(fixed.data + 28), &message.envid) ||
         !cut(&rest, (size_t)message.extent_count * SPOOL_RECORD_EXTENT_SIZE, &message.extents) ||
-        !extents_are_valid(message.extents) ||
+        !sum_extents(message.extents, &bytes) || bytes != message.size ||
         !recipients_are_valid(rest, message.recipient_count)) {
         return false;
     }

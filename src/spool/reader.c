@@ -7,6 +7,7 @@
  */
 #include "spool/spool-internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/require.h"
@@ -63,6 +64,7 @@ static void read_done(void *context, int64_t result)
     struct spool_reader *reader = context;
     struct spool *spool = reader->spool;
 
+    spool_trouble(spool, "reading a message", result);
     reader->reading = false;
     reader->segment->reads--;
     if (reader->closed) {
@@ -70,6 +72,7 @@ static void read_done(void *context, int64_t result)
     } else {
         reader->loaded = result > 0 && is_valid(reader, (size_t)result, reader->segment->stamp);
         reader->failed = !reader->loaded;
+        spool_trouble(spool, "reading a message", result >= 0 && reader->failed ? -EBADMSG : 0);
         reader->ready(reader->context);
     }
     spool_compact_wake(spool);

@@ -72,6 +72,7 @@ uint32_t spool_record_header_checksum(const uint8_t header[SPOOL_RECORD_HEADER])
 struct spool_segment_header {
     uint64_t number, stamp;
     uint64_t last_id; /* ids up to this one may have been given out when the header was written */
+    uint64_t size;    /* of the file, bytes; 0: not said */
 };
 void spool_segment_header_write(uint8_t block[SPOOL_SEGMENT_START],
                                 const struct spool_segment_header *header);
@@ -120,6 +121,7 @@ struct spool_payload_extent {
 struct spool_payload_extents {
     uint64_t home;
     uint32_t count;
+    uint64_t bytes; /* of the content, all together */
     struct span extents;
 };
 bool spool_payload_extents_read(struct span payload, struct spool_payload_extents *ret_extents);

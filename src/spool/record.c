@@ -22,6 +22,7 @@ enum {
     AT_NUMBER = 16,
     AT_SEGMENT_STAMP = 24,
     AT_LAST_ID = 32,
+    AT_FILE_SIZE = 40,
     AT_SEGMENT_CHECKSUM = 60
 };
 enum { VERSION = 1 };
@@ -135,6 +136,7 @@ void spool_segment_header_write(uint8_t block[SPOOL_SEGMENT_START],
     spool_record_put64(block + AT_NUMBER, header->number);
     spool_record_put64(block + AT_SEGMENT_STAMP, header->stamp);
     spool_record_put64(block + AT_LAST_ID, header->last_id);
+    spool_record_put64(block + AT_FILE_SIZE, header->size);
     spool_record_put32(block + AT_SEGMENT_CHECKSUM,
                        spool_checksum(span_of(block, AT_SEGMENT_CHECKSUM)));
     memcpy(block + SPOOL_SEGMENT_COPY, block, SPOOL_SEGMENT_HEADER);
@@ -152,6 +154,7 @@ static bool read_copy(const uint8_t *copy, struct spool_segment_header *ret_head
         .number = spool_record_get64(copy + AT_NUMBER),
         .stamp = spool_record_get64(copy + AT_SEGMENT_STAMP),
         .last_id = spool_record_get64(copy + AT_LAST_ID),
+        .size = spool_record_get64(copy + AT_FILE_SIZE),
     };
     return true;
 }
@@ -170,7 +173,7 @@ enum spool_segment_header_found spool_segment_header_read(struct span block,
                                                           struct spool_segment_header *ret_header)
 {
     if (block.size < SPOOL_SEGMENT_START) {
-        return SPOOL_SEGMENT_BLANK; /* its creation was cut short */
+        return SPOOL_SEGMENT_DAMAGED; /* a file gets its name when it has its size */
     }
     struct spool_segment_header first, second;
     bool first_is_valid = read_copy(block.data, &first);

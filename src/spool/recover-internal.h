@@ -34,6 +34,7 @@ enum spool_recover_cut { SPOOL_CUT_NONE, SPOOL_CUT_TORN, SPOOL_CUT_BAD };
 
 struct spool_recover_file {
     struct spool_segment *segment; /* NULL: not read yet */
+    bool shortened;                /* it is not as long as its header says */
     uint64_t number, group;        /* group: from the name of a cut one */
     enum spool_recover_cut cut;
     char name[64];
@@ -52,7 +53,8 @@ struct spool_recover {
     size_t found_count;
     struct spool_recover_bad *bad;
     size_t bad_count;
-    struct idmap *finished; /* ids with a DONE */
+    struct idmap *finished; /* by id: `done`, or the DONE that is still to be written */
+    struct spool_item done; /* stands for one that is on disk */
     uint8_t *bytes;         /* of the segment being read */
     size_t capacity;
     uint64_t last_group, torn_group;

@@ -72,6 +72,28 @@ static int by_number(const void *a, const void *b)
     return left->number < right->number ? -1 : left->number > right->number;
 }
 
+static bool is_there(const struct spool_recover *recovery, uint64_t number)
+{
+    for (size_t i = 0; i < recovery->found_count; i++) {
+        if (recovery->found[i].number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * A free file gets a new name first, then a header with that number: in between its header has an
+ * older number, whose file is gone. Whatever else a header says, somebody has moved files about.
+ */
+static bool is_misnamed(const struct spool_recover *recovery,
+                        const struct spool_recover_file *found,
+                        const struct spool_segment_header *header)
+{
+    return header->number > found->number ||
+           (header->number < found->number && is_there(recovery, header->number));
+}
+
 /* Opens it and reads its header. A file that cannot be told from damage is left alone for a person.
  */
 static int open_found(struct spool_recover *recovery, struct spool_recover_file *found)
@@ -89,6 +111,9 @@ static int open_found(struct spool_recover *recovery, struct spool_recover_file 
     enum spool_segment_header_found kind =
         got < 0 ? SPOOL_SEGMENT_DAMAGED
                 : spool_segment_header_read(span_of(block, (size_t)got), &header);
+    if (kind == SPOOL_SEGMENT_VALID && is_misnamed(recovery, found, &header)) {
+        kind = SPOOL_SEGMENT_DAMAGED;
+    }
     if (kind == SPOOL_SEGMENT_DAMAGED || size < 0 ||
         spool_segment_find(spool, found->number) != NULL) {
         recovery->report->damaged_records++;
@@ -106,6 +131,9 @@ static int open_found(struct spool_recover *recovery, struct spool_recover_file 
     spool->last_id = header.last_id > spool->last_id ? header.last_id : spool->last_id;
     if (kind == SPOOL_SEGMENT_VALID && header.number == found->number) {
         segment->stamp = header.stamp;
+        found->shortened = header.size != 0 && header.size != segment->size;
+        segment->unreadable = found->shortened; /* kept as it is */
+        recovery->report->damaged_records += found->shortened ? 1 : 0;
     } /* else: was being taken into use; holds nothing. Stamp 0. */
     return 0;
 }
@@ -126,7 +154,7 @@ static struct span load(struct spool_recover *recovery, struct spool_segment *se
         size_t part = size - at < READ_BYTES ? size - at : READ_BYTES;
         int64_t got = disk_file_read_now(segment->file, at, recovery->bytes + at, part);
         size_t good = got > 0 ? (size_t)got : 0;
-        if (got < 0 && !segment->unreadable) {
+        if (good < part && !segment->unreadable) {
             segment->unreadable = true;
             recovery->report->damaged_records++;
         }
@@ -140,7 +168,8 @@ static struct span load(struct spool_recover *recovery, struct spool_segment *se
 
 static void renamed(void *context, int64_t result)
 {
-    (void)result; /* without it, the next start takes what is torn for damage: an alarm, no loss */
+    /* Without it, the next start takes what is torn for damage: an alarm, no loss. */
+    spool_trouble(context, "marking a segment as cut", result);
     spool_operation_done(context);
 }
 
@@ -148,6 +177,7 @@ static void tail_synced(void *context, int64_t result)
 {
     struct spool_segment *tail = context;
     struct spool *spool = tail->spool;
+    spool_trouble(spool, "syncing what was found at the start", result);
     if (result != 0) {
         /* What was read may never have reached the disk: all that is needed is written again. */
         tail->poisoned = true;
@@ -222,7 +252,7 @@ static uint64_t synced_of(const struct spool_recover_file *found,
     if (found->cut != SPOOL_CUT_NONE) {
         return found->group - 1;
     }
-    return found == tail ? scan->synced : UINT64_MAX;
+    return found == tail && !found->shortened ? scan->synced : UINT64_MAX;
 }
 
 static void recover_all(struct spool_recover *recovery)

@@ -12,6 +12,39 @@ static void forget(struct spool_recover *recovery, struct spool_message *message
     spool_message_free(recovery->spool, message);
 }
 
+/*
+ * All its recipients are final. Unless a DONE comes yet (a crash may have taken it), one is written
+ * after the start: without it the message would come back when its marks have been compacted away.
+ */
+static void finish(struct spool_recover *recovery, struct spool_message *message)
+{
+    struct spool_item *item = spool_item_new(SPOOL_ITEM_DONE, message->id, SPOOL_RECORD_DONE_SIZE);
+    item->home = recovery->spool->segments[message->home]->number;
+    idmap_put(recovery->finished, message->id, item);
+    forget(recovery, message);
+}
+
+/* It has a DONE: none need be written. */
+static void note_done(struct spool_recover *recovery, uint64_t id)
+{
+    struct spool_item *item = idmap_find(recovery->finished, id);
+    if (item != NULL && item != &recovery->done) {
+        spool_item_free(recovery->spool, item);
+    }
+    idmap_put(recovery->finished, id, &recovery->done);
+}
+
+static void write_done(struct spool_recover *recovery)
+{
+    struct spool_item *item;
+    size_t cursor = 0;
+    while ((item = idmap_next(recovery->finished, &cursor)) != NULL) {
+        if (item != &recovery->done) {
+            spool_group_queue(recovery->spool, item);
+        }
+    }
+}
+
 static void set_pieces(struct spool *spool, struct spool_message *message, struct span extents,
                        uint32_t count)
 {
@@ -29,7 +62,8 @@ static void set_pieces(struct spool *spool, struct spool_message *message, struc
         require(spool_payload_extent_next(&extents, &extent));
         struct spool_segment *segment = spool_segment_find(spool, extent.segment);
         bool inside = segment != NULL && extent.offset >= SPOOL_SEGMENT_START &&
-                      extent.offset + spool_record_bytes(extent.size) <= segment->size;
+                      extent.offset <= segment->size &&
+                      spool_record_bytes(extent.size) <= segment->size - extent.offset;
         pieces[i] = (struct spool_piece){
             .slot = inside ? segment->slot : SPOOL_NO_SLOT,
             .place = inside ? (uint32_t)(extent.offset / SPOOL_RECORD_ALIGN) : 0,
@@ -57,8 +91,12 @@ static void apply_message(struct spool_recover *recovery, uint64_t id, struct sp
 {
     struct spool *spool = recovery->spool;
     struct spool_payload_message facts;
-    if (idmap_find(recovery->finished, id) != NULL || id == 0 ||
-        !spool_payload_message_read(payload, &facts)) {
+    struct spool_item *done = idmap_find(recovery->finished, id);
+    if (done != NULL) {
+        done->home = recovery->current->number;
+        return;
+    }
+    if (id == 0 || !spool_payload_message_read(payload, &facts)) {
         return;
     }
     struct spool_message *message = spool_message_new(id, &facts);
@@ -74,8 +112,7 @@ static void apply_message(struct spool_recover *recovery, uint64_t id, struct sp
     }
     idmap_put(spool->messages, id, message);
     if (message->open == 0) {
-        idmap_put(recovery->finished, id, recovery);
-        forget(recovery, message);
+        finish(recovery, message);
     }
 }
 
@@ -87,7 +124,7 @@ static void apply_done(struct spool_recover *recovery, uint64_t id, struct span 
         return;
     }
     spool_segment_refer(recovery->current, home, spool_record_bytes(payload.size), 1);
-    idmap_put(recovery->finished, id, recovery);
+    note_done(recovery, id);
     if (message != NULL) {
         forget(recovery, message);
     }
@@ -128,8 +165,7 @@ static void apply_mark(struct spool_recover *recovery, uint64_t id, struct span 
         }
     }
     if (message != NULL && message->open == 0) {
-        idmap_put(recovery->finished, id, recovery);
-        forget(recovery, message);
+        finish(recovery, message);
     }
 }
 
@@ -142,7 +178,8 @@ static void apply_extents(struct spool_recover *recovery, uint64_t id, struct sp
         return;
     }
     spool_segment_refer(recovery->current, extents.home, spool_record_bytes(payload.size), 1);
-    if (message != NULL && extents.count == message->piece_count) {
+    if (message != NULL && extents.count == message->piece_count &&
+        extents.bytes == message->size) {
         set_pieces(spool, message, extents.extents, extents.count);
     }
 }
@@ -189,6 +226,7 @@ static void apply_group(struct spool_recover *recovery, const struct spool_scan 
         if (entry->bad) {
             note_bad(recovery, entry->offset, entry->offset + entry->bytes, !damaged);
             recovery->report->damaged_records += damaged ? 1 : 0;
+            recovery->current->damaged = recovery->current->damaged || damaged;
         } else if (counts) {
             apply(recovery, scan, entry);
         }
@@ -272,6 +310,15 @@ void spool_replay_end(struct spool_recover *recovery)
         spool->counters.messages++;
         spool->counters.recipients += message->open;
         spool->last_id = message->id > spool->last_id ? message->id : spool->last_id;
+    }
+    write_done(recovery);
+    /* Damage is for a person to look at: the segment is kept as it is, start after start. Not one
+     * that must go before others may. */
+    for (uint32_t i = 0; i < spool->segment_capacity; i++) {
+        struct spool_segment *segment = spool->segments[i];
+        if (segment != NULL && segment->damaged && !segment->stale) {
+            segment->unreadable = true;
+        }
     }
     recovery->report->messages = spool->counters.messages;
     recovery->report->recipients = spool->counters.recipients;

@@ -18,6 +18,8 @@
 #include "system/random.h"
 
 enum { SPARES = 2, RETRY_MS = 1000, FIRST_SLOTS = 16 };
+/* A record's header and padding, and the end of its group. */
+enum { RECORD_EXTRA = 2 * SPOOL_RECORD_HEADER + SPOOL_RECORD_GROUP_SIZE + SPOOL_RECORD_ALIGN };
 
 void spool_segment_name(uint64_t number, char name[64])
 {
@@ -91,6 +93,7 @@ static void provide_failed(struct spool *spool, int error)
     }
     if (spool->preparing == 0 && spool->spares == 0) {
         spool_group_no_room(spool, error);
+        spool_compact_wake(spool);
     }
 }
 
@@ -102,6 +105,7 @@ static void removed(void *context, int64_t result)
     if (result == 0) {
         spool_segment_drop(segment);
     } else {
+        spool_trouble(spool, "removing a segment", result);
         /* After a restart its records may be there again: what speaks of them must stay until then.
          */
         segment->state = SPOOL_SEGMENT_SEALED;
@@ -131,6 +135,7 @@ static void prepared(void *context, int64_t result)
         spool->provide_error = 0;
         spool_group_wake(spool);
     } else {
+        spool_trouble(spool, "preparing a segment", result);
         discard(segment);
         provide_failed(spool, (int)result);
     }
@@ -144,8 +149,10 @@ static void prepare(struct spool_segment *segment)
     do {
         segment->stamp = random_number();
     } while (segment->stamp == 0);
-    struct spool_segment_header header = {
-        .number = segment->number, .stamp = segment->stamp, .last_id = spool->last_id};
+    struct spool_segment_header header = {.number = segment->number,
+                                          .stamp = segment->stamp,
+                                          .last_id = spool->last_id,
+                                          .size = segment->size};
     segment->block = spool_memory(SPOOL_SEGMENT_START);
     spool_segment_header_write(segment->block, &header);
     segment->part = span_of(segment->block, SPOOL_SEGMENT_START);
@@ -162,6 +169,7 @@ static void created(void *context, int64_t result)
     if (result == 0) {
         prepare(segment);
     } else {
+        spool_trouble(spool, "making a segment", result);
         spool->preparing--;
         spool_segment_drop(segment);
         provide_failed(spool, (int)result);
@@ -179,8 +187,8 @@ void spool_segment_provide(struct spool *spool)
         need = spool->active == NULL && !list_is_empty(&spool->queue) ? 1 : 0;
     } else if (spool->active == NULL) {
         need = SPARES;
-    } else if (spool->active->end >= spool->active->size / 2) {
-        need = 1;
+    } else if (spool->active->end + RECORD_EXTRA >= spool->active->size / 2) {
+        need = 1; /* before content, in records of a quarter at most, has to wait for it */
     }
     while (spool->spares + spool->preparing < need) {
         char name[64];
@@ -217,6 +225,7 @@ static void renamed(void *context, int64_t result)
     struct spool_segment *segment = context;
     struct spool *spool = segment->spool;
     if (result != 0) {
+        spool_trouble(spool, "renaming a segment", result);
         segment->state = SPOOL_SEGMENT_SEALED;
         spool->preparing--;
         spool->zombie = true;

@@ -104,7 +104,8 @@ struct spool_segment {
     uint32_t reads; /* under way */
     enum spool_segment_state state;
     bool poisoned;
-    bool unreadable; /* compaction cannot read it: it stays */
+    bool unreadable; /* compaction cannot read it, or it is damaged: it stays */
+    bool damaged;    /* recovery found a bad record in a group that was synced */
     bool stale;      /* has MESSAGE records that count no more: must go before any other */
     uint8_t *block;  /* its header while that is being written */
     struct span part;
@@ -204,6 +205,7 @@ struct spool_draft {
     uint32_t items;      /* in the queue or in flight */
     int error;           /* its content cannot be trusted any more */
     bool committing, aborted;
+    bool sent; /* its MESSAGE went to the disk in a group that failed */
     void (*resume)(void *context);
     void *resume_context;
     void (*committed)(void *context, int error);
@@ -221,6 +223,9 @@ void spool_draft_refused(struct spool *spool, struct spool_item *item, int error
 void spool_draft_fail_after(struct spool *spool, uint32_t slot, uint64_t synced, int error);
 void spool_draft_resume(struct spool *spool);
 void spool_draft_tell_failures(void *context); /* the spool: a task */
+/* A segment has its name, or could not get it: then what was sent may be there at the next start.
+ */
+void spool_draft_named(struct spool *spool, bool is_named);
 
 /* ---- Marks ---- */
 
@@ -271,6 +276,7 @@ struct spool {
     bool sync_wanted;
 
     struct spool_compaction *compaction;
+    uint32_t naming; /* poisoned segments that do not have their new name yet */
     bool zombie; /* a segment could not be taken out of use: nothing else may be, until restart */
 
     struct loop_task pump, check, tell;
@@ -286,6 +292,11 @@ struct spool {
     struct spool_counters counters;
     void (*arrived)(void *context, struct spool_message *message);
     void *arrived_context;
+    void (*told)(void *context, const char *what, int error);
+    void *told_context;
+    const char *last_trouble;
+    int last_trouble_error;
+    int64_t last_trouble_ms;
 
     size_t operations; /* asked of the disk, not answered */
     bool closing;
@@ -293,9 +304,14 @@ struct spool {
     void *closed_context;
 };
 
-/* A segment is never to be written to again: its write or sync failed. */
+/*
+ * A segment is never to be written to again: its write or sync failed. It gets a name that says so;
+ * until that is durable nobody is told that his message was refused.
+ */
 void spool_poison(struct spool *spool, struct spool_segment *segment);
 void spool_poison_named(void *context, int64_t result);
+/* Tells of a result that is an error; of others nothing. */
+void spool_trouble(struct spool *spool, const char *what, int64_t result);
 /* The last thing after each answer of the disk: the spool may be gone afterwards. */
 void spool_operation_done(struct spool *spool);
 /* Closes if that is wanted and nothing is left to do. */

@@ -8,6 +8,7 @@
 
 #define POISON_WINDOW_MS  ((int64_t)600000) /* two poisonings within: broken */
 #define SPACE_CHECK_MS    1000              /* how long an answer about free space is good for */
+#define TROUBLE_AGAIN_MS  60000             /* how long the same trouble is not told again */
 #define SEGMENT_BYTES_MIN ((uint64_t)65536)
 #define SEGMENT_BYTES_MAX ((uint64_t)4 << 30)
 
@@ -142,6 +143,27 @@ void spool_close_check(struct spool *spool)
     closed(context);
 }
 
+void spool_on_trouble(struct spool *spool, void (*told)(void *context, const char *what, int error),
+                      void *context)
+{
+    spool->told = told;
+    spool->told_context = context;
+}
+
+void spool_trouble(struct spool *spool, const char *what, int64_t result)
+{
+    int64_t now_ms = loop_now_ms(spool->loop);
+    bool again = what == spool->last_trouble && result == spool->last_trouble_error &&
+                 now_ms - spool->last_trouble_ms < TROUBLE_AGAIN_MS;
+    if (result >= 0 || again || spool->told == NULL) {
+        return;
+    }
+    spool->last_trouble = what;
+    spool->last_trouble_error = (int)result;
+    spool->last_trouble_ms = now_ms;
+    spool->told(spool->told_context, what, (int)result);
+}
+
 void spool_poison(struct spool *spool, struct spool_segment *segment)
 {
     char name[64];
@@ -151,6 +173,7 @@ void spool_poison(struct spool *spool, struct spool_segment *segment)
     spool->degraded = true;
     if (spool->poisoned > 0 && now_ms - spool->poisoned_ms < POISON_WINDOW_MS) {
         spool->broken = true;
+        spool_trouble(spool, "storing mail: no more until a restart", -EIO);
     }
     spool->poisoned_ms = now_ms;
     spool->poisoned++;
@@ -158,13 +181,17 @@ void spool_poison(struct spool *spool, struct spool_segment *segment)
      */
     spool_segment_cut_name(segment->number, spool->synced_group + 1, "bad", name);
     spool->operations++;
+    spool->naming++;
     disk_file_rename(segment->file, name, spool_poison_named, spool);
 }
 
 void spool_poison_named(void *context, int64_t result)
 {
-    (void)result; /* without it the worst is a message that was refused and comes all the same */
-    spool_operation_done(context);
+    struct spool *spool = context;
+    spool_trouble(spool, "marking a segment as bad", result);
+    spool->naming--;
+    spool_draft_named(spool, result == 0);
+    spool_operation_done(spool);
 }
 
 static bool space_is_low(struct spool *spool)
@@ -172,6 +199,7 @@ static bool space_is_low(struct spool *spool)
     int64_t now_ms = loop_now_ms(spool->loop);
     if (!spool->space_checked || now_ms - spool->space_checked_ms >= SPACE_CHECK_MS) {
         int64_t free_bytes = disk_free_bytes(spool->disk);
+        spool_trouble(spool, "asking for free space", free_bytes);
         spool->space_checked = true;
         spool->space_checked_ms = now_ms;
         spool->space_low = free_bytes < 0 || (uint64_t)free_bytes < spool->settings.reserve_bytes;
@@ -187,9 +215,10 @@ enum spool_health spool_health(const struct spool *spool)
     if (spool->degraded) {
         return SPOOL_DEGRADED;
     }
-    /* The last quarter of a segment is kept for marks: what leaves must be able to say so. */
-    bool no_room = spool->provide_error != 0 &&
-                   spool_segment_room(spool) < spool->settings.segment_bytes / 4 + spool->unwritten;
+    /* The last quarter of a segment is kept for marks: what leaves must be able to say so. What has
+     * begun may end in the eighth before it. */
+    uint64_t kept = spool->settings.segment_bytes / 8 * 3;
+    bool no_room = spool->provide_error != 0 && spool_segment_room(spool) < kept + spool->unwritten;
     return no_room || space_is_low((struct spool *)(uintptr_t)spool) ? SPOOL_FULL : SPOOL_HEALTHY;
 }
 
@@ -207,6 +236,16 @@ struct spool_counters spool_counters(const struct spool *spool)
         }
     }
     return counters;
+}
+
+uint64_t spool_recipient_count(const struct spool *spool)
+{
+    return spool->counters.recipients;
+}
+
+uint32_t spool_segment_count(const struct spool *spool)
+{
+    return (uint32_t)spool->segment_count;
 }
 
 void spool_watch(struct spool *spool, void (*arrived)(void *context, struct spool_message *message),

@@ -65,10 +65,20 @@ struct spool_counters {
     uint64_t commits, groups, poisoned; /* since start */
 };
 struct spool_counters spool_counters(const struct spool *spool);
+/* Of them, what is cheap to ask for each message. */
+uint64_t spool_recipient_count(const struct spool *spool);
+uint32_t spool_segment_count(const struct spool *spool);
 
 /* Told of each message once, when it has become durable. The message is the spool's. */
 void spool_watch(struct spool *spool, void (*arrived)(void *context, struct spool_message *message),
                  void *context);
+
+/*
+ * Told what the disk could not do: `what` is a constant text, `error` -errno. The same trouble is
+ * told once a minute. Not told: what spool_open finds, see struct spool_recovery.
+ */
+void spool_on_trouble(struct spool *spool, void (*told)(void *context, const char *what, int error),
+                      void *context);
 
 /* ---- In: begin, append, commit or abort ---- */
 
@@ -99,7 +109,9 @@ struct spool_content { /* facts about the content, kept with the message */
 };
 /*
  * Ends the content and makes the message durable; then `committed` with 0, or -errno and nothing is
- * kept. The draft is gone. The reply to the client waits for this.
+ * kept, after a crash neither; or -ENOTRECOVERABLE: nothing is kept now, but the disk took neither
+ * the message nor the word that it is void, and the next start may find it. Then nobody may be told
+ * anything. The draft is gone. The reply to the client waits for this.
  */
 void spool_commit(struct spool_draft *draft, const struct spool_content *content,
                   void (*committed)(void *context, int error), void *context);

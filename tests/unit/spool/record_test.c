@@ -73,7 +73,7 @@ static void test_segment_header(void **state)
     struct spool_segment_header in = {.number = 3, .stamp = stamp, .last_id = 12}, out;
     struct span span = span_of(block, sizeof(block));
     assert_int_equal(spool_segment_header_read(span, &out), SPOOL_SEGMENT_BLANK);
-    assert_int_equal(spool_segment_header_read(span_first(span, 5), &out), SPOOL_SEGMENT_BLANK);
+    assert_int_equal(spool_segment_header_read(span_first(span, 5), &out), SPOOL_SEGMENT_DAMAGED);
     spool_segment_header_write(block, &in);
     for (size_t bit = 0; bit < (size_t)SPOOL_SEGMENT_HEADER * 8; bit++) { /* the copy saves it */
         block[bit / 8] ^= (uint8_t)(1u << bit % 8);

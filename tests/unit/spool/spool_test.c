@@ -1,5 +1,7 @@
 #include "fake_disk.h"
 
+#include <errno.h>
+
 #include "policy/permit.h"
 #include "spool/spool.h"
 
@@ -11,6 +13,8 @@ struct fixture {
     struct spool_settings settings;
     struct spool_recovery recovery;
     int committed, refused, arrived, closed;
+    int error;           /* of the last commit */
+    uint64_t calls_then; /* of the disk, when it was told */
     struct spool_message *last;
 };
 
@@ -81,6 +85,8 @@ static void on_committed(void *context, int error)
     struct fixture *fixture = context;
     fixture->committed += error == 0;
     fixture->refused += error != 0;
+    fixture->error = error;
+    fixture->calls_then = fixture->disk->calls;
 }
 
 static struct spool_draft *begin(struct fixture *fixture, size_t recipients)
@@ -410,6 +416,57 @@ static void test_compaction(void **state)
     stop(&f);
 }
 
+struct later { /* does its work after so many rounds of the loop */
+    struct fixture *fixture;
+    struct loop_task task;
+    uint64_t id;
+    int rounds;
+};
+
+static void on_later(void *context)
+{
+    struct later *later = context;
+    struct fixture *fixture = later->fixture;
+    if (later->rounds-- > 0) {
+        loop_soon(fixture->loop, &later->task);
+    } else {
+        struct spool_message *message = spool_find(fixture->spool, later->id);
+        spool_mark(fixture->spool, message, &(struct spool_mark){.state = SPOOL_DELIVERED});
+    }
+}
+
+/* A message may be finished at any moment of a compaction that has seen it: its place is freed. */
+static void test_finished_amid_compaction(void **state)
+{
+    (void)state;
+    for (int rounds = 0; rounds < 16; rounds++) {
+        struct fixture f;
+        start(&f);
+        f.settings.mark_delay_ms = 0;
+        reopen(&f);
+        struct span content = big_content(&f, 60000);
+        struct later later = {.fixture = &f, .rounds = rounds};
+        later.id = send(&f, 1, span_first(content, 100));
+        for (size_t i = 0; i < 30; i++) {
+            send(&f, 1, content);
+            loop_run(f.loop);
+        }
+        struct spool_message *message;
+        for (size_t cursor = 0; (message = spool_next(f.spool, &cursor)) != NULL;) {
+            if (spool_message_size(message) == content.size) {
+                spool_mark(f.spool, message, &(struct spool_mark){.state = SPOOL_DELIVERED});
+                cursor = 0;
+            }
+        }
+        loop_task_init(&later.task, on_later, &later);
+        loop_soon(f.loop, &later.task);
+        loop_run(f.loop);
+        assert_int_equal(spool_counters(f.spool).messages, 0);
+        assert_int_equal(spool_counters(f.spool).live_bytes, 0);
+        stop(&f);
+    }
+}
+
 /* Whichever write or sync fails: who was told 250 is there after a restart, nobody else. */
 static void test_every_failure(void **state)
 {
@@ -451,6 +508,30 @@ static void test_every_failure(void **state)
             }
             stop(&f);
         }
+    }
+}
+
+/*
+ * A message whose group failed may stand whole on the disk all the same. It is refused only when
+ * the name of its segment says that it counts for nothing; if not even that can be written, nobody
+ * can say what the next start finds.
+ */
+static void test_refusal_is_durable_or_unknown(void **state)
+{
+    (void)state;
+    for (uint64_t failures = 1; failures <= 2; failures++) {
+        struct fixture f;
+        start(&f);
+        f.disk->calls = 0;
+        f.disk->fail_at = 1; /* the write, then the new name */
+        f.disk->fail_count = failures;
+        send(&f, 1, SPAN("a\r\n"));
+        while (f.refused == 0) {
+            loop_run(f.loop);
+        }
+        assert_true(f.calls_then >= 2);
+        assert_int_equal(f.error == -ENOTRECOVERABLE, failures == 2);
+        stop(&f);
     }
 }
 
@@ -515,6 +596,55 @@ static void test_no_space_left(void **state)
     stop(&f);
 }
 
+/*
+ * Drafts that began while there was room go on when there is none any more. What they have may not
+ * take the place of marks: with it gone nothing could be freed, and nothing would ever be again.
+ */
+static void test_drafts_leave_room_for_marks(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct spool_draft *drafts[8];
+    start(&f);
+    struct span small = big_content(&f, 30000), large = big_content(&f, 150000);
+    for (size_t i = 0; i < COUNT(drafts); i++) {
+        drafts[i] = begin(&f, 1);
+    }
+    f.disk->fail_error = -ENOSPC;
+    f.disk->fail_creates = true;
+    for (int i = 0; spool_health(f.spool) == SPOOL_HEALTHY; i++) {
+        send(&f, 1, small);
+        f.disk->stop_when_idle = true;
+        loop_run(f.loop);
+        assert_true(i < 500);
+    }
+    for (size_t i = 0; i < COUNT(drafts); i++) {
+        if (spool_append(drafts[i], large)) {
+            spool_commit(drafts[i], &(struct spool_content){0}, on_committed, &f);
+        } else {
+            spool_abort(drafts[i]);
+        }
+        f.disk->stop_when_idle = true;
+        loop_run(f.loop);
+    }
+    size_t cursor = 0;
+    struct spool_message *message;
+    while ((message = spool_next(f.spool, &cursor)) != NULL) {
+        spool_mark(f.spool, message, &(struct spool_mark){.state = SPOOL_DELIVERED});
+        cursor = 0;
+    }
+    for (int i = 0; i < 5 && spool_health(f.spool) != SPOOL_HEALTHY; i++) {
+        f.disk->stop_when_idle = true;
+        loop_run(f.loop);
+    }
+    assert_int_equal(spool_counters(f.spool).live_bytes, 0);
+    assert_int_equal(spool_health(f.spool), SPOOL_HEALTHY);
+    f.disk->fail_creates = false;
+    reopen(&f);
+    assert_int_equal(f.recovery.messages, 0);
+    stop(&f);
+}
+
 static void on_resume(void *context)
 {
     (*(int *)context)++;
@@ -553,9 +683,12 @@ int main(void)
         cmocka_unit_test(test_large_message),
         cmocka_unit_test(test_segments_come_back),
         cmocka_unit_test(test_compaction),
+        cmocka_unit_test(test_finished_amid_compaction),
         cmocka_unit_test(test_every_failure),
+        cmocka_unit_test(test_refusal_is_durable_or_unknown),
         cmocka_unit_test(test_health),
         cmocka_unit_test(test_no_space_left),
+        cmocka_unit_test(test_drafts_leave_room_for_marks),
         cmocka_unit_test(test_back_pressure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
