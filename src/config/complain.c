@@ -120,11 +120,13 @@ bool config_parse_unknown(struct config_parser *parser, const struct config_toke
         message = arena_format(parser->messages, "unknown %s \"%.*s\"", what, (int)shown.size,
                                (const char *)shown.data);
     } else {
-        message = arena_format(parser->messages, "unexpected \"%.*s\", a %s belongs here",
+        message = arena_format(parser->messages, "unexpected \"%.*s\" in place of the %s",
                                (int)shown.size, (const char *)shown.data, what);
     }
     if (closest != NULL) {
         hint = arena_format(parser->messages, "did you mean \"%s\"?", closest);
+    } else if (count == 0) {
+        hint = SPAN("none is defined");
     } else {
         struct span list = list_words(parser, known, count);
         hint = arena_format(parser->messages, "expected %.*s", (int)list.size,

@@ -104,14 +104,33 @@ static void free_parser(struct config_parser *parser)
     free(parser);
 }
 
+struct plain_reader {
+    int (*read)(const char *path, struct buffer *buffer);
+};
+
+static int read_plainly(void *context, const char *path, struct buffer *buffer)
+{
+    const struct plain_reader *plain = context;
+
+    return plain->read(path, buffer);
+}
+
 struct config *config_load(const char *path, int (*read)(const char *path, struct buffer *buffer),
                            struct config_diagnostics *diagnostics)
+{
+    struct plain_reader plain = {read};
+
+    return config_load_from(path, (struct config_reader){read_plainly, &plain}, diagnostics);
+}
+
+struct config *config_load_from(const char *path, struct config_reader reader,
+                                struct config_diagnostics *diagnostics)
 {
     struct config *config = new_config(path);
     struct config_parser *parser = new_parser(config, diagnostics);
     size_t errors = config_diagnostics_errors(diagnostics);
 
-    parser->text.read = read;
+    parser->text.reader = reader;
     config_token_load(&parser->text, path);
     if (parser->text.count > 0) {
         config_parse_defaults(parser);

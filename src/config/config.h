@@ -65,12 +65,20 @@ const struct config_diagnostic *config_diagnostics_at(const struct config_diagno
 /* As a person reads it: file:line:column, the line, a caret, what to do. */
 void config_diagnostics_write(const struct config_diagnostics *diagnostics, struct buffer *out);
 
+/* Fetches a file's bytes to the end of the buffer. 0 or -errno. */
+struct config_reader {
+    int (*read)(void *context, const char *path, struct buffer *buffer);
+    void *context;
+};
+
 /*
  * Loads `path`. `read` fetches a file's bytes (0 or -errno). NULL if there is any error; warnings
  * and errors are in `diagnostics`. All errors are found in one go, not only the first.
  */
 struct config *config_load(const char *path, int (*read)(const char *path, struct buffer *buffer),
                            struct config_diagnostics *diagnostics);
+struct config *config_load_from(const char *path, struct config_reader reader,
+                                struct config_diagnostics *diagnostics);
 /*
  * Tells the snapshot, before its first use, which addresses this machine has: a listener on [::] or
  * 0.0.0.0 is all of them, so that a mail loop to ourselves is seen by address.

@@ -174,6 +174,9 @@ bool config_parse_block(struct config_parser *parser,
             parser->statement = outer;
             return true;
         }
+        if (parser->at + 1 == parser->text.count) { /* the lexer stopped at a limit, and said so */
+            return false;
+        }
         if (token->kind == CONFIG_TOKEN_END) { /* of an included file */
             (void)config_parse_take(parser);
         } else {

@@ -9,6 +9,7 @@
 #define CONFIG_TOKEN_INTERNAL_H
 
 #include "base/arena.h"
+#include "config/config.h"
 #include "config/diagnostics-internal.h"
 
 enum config_token_limit {
@@ -47,7 +48,7 @@ struct config_source {
 struct config_text { /* everything that was read */
     struct arena *arena;
     struct config_diagnostics *diagnostics;
-    int (*read)(const char *path, struct buffer *buffer);
+    struct config_reader reader;
     struct config_source sources[CONFIG_FILES];
     size_t source_count, bytes;
     struct config_token *tokens;

@@ -78,7 +78,7 @@ bool config_token_read(struct config_text *text, const char *path, const struct 
         return refuse_file(text, path, from, "more than 100 files");
     }
     buffer_init(&source->bytes, room < CONFIG_FILE_BYTES ? room : CONFIG_FILE_BYTES);
-    error = text->read(path, &source->bytes);
+    error = text->reader.read(text->reader.context, path, &source->bytes);
     if (error != 0) {
         const char *why = strerrordesc_np(error < 0 ? -error : error);
         bool is_large = error == -EFBIG;

@@ -442,7 +442,7 @@ static const struct {
      "    1 | relay { permit from 192.0.2.1; }\n"
      "      |         ^~~~~~ expected allow, refuse or defer\n"},
     {"not without a condition", "relay { allow not; }\n",
-     "main:1:18: error: unexpected \";\", a condition belongs here\n"
+     "main:1:18: error: unexpected \";\" in place of the condition\n"
      "    1 | relay { allow not; }\n"
      "      |                  ^ expected from, on, to, sender, reverse, blocklist or not\n"},
     {"unknown listener",
@@ -515,7 +515,7 @@ static const struct {
      "    2 | relay { allow to a, example.net; }\n"
      "      |                  ^ write a rule for it\n"},
     {"route without a way", "route to example.org;\n",
-     "main:1:21: error: unexpected \";\", a way to go on belongs here\n"
+     "main:1:21: error: unexpected \";\" in place of the way to go on\n"
      "    1 | route to example.org;\n"
      "      |                     ^ expected mx, smtp, lmtp, pool, refuse, to or from\n"},
     {"route way", "route to example.org stmp a.example;\n",

@@ -29,6 +29,12 @@ static void describe(const struct config_text *text, struct buffer *out)
     }
 }
 
+static int read_file(void *context, const char *path, struct buffer *buffer)
+{
+    (void)context;
+    return unit_read(path, buffer);
+}
+
 static void load(const char *text, const struct unit_file *files, size_t count, struct buffer *out,
                  struct config_diagnostics *diagnostics)
 {
@@ -38,7 +44,7 @@ static void load(const char *text, const struct unit_file *files, size_t count, 
     *unit_files() = (struct unit_files){.main = text, .files = files, .count = count};
     loaded->arena = arena_new(ARENA_BYTES);
     loaded->diagnostics = diagnostics;
-    loaded->read = unit_read;
+    loaded->reader.read = read_file;
     config_token_load(loaded, "main");
     describe(loaded, out);
     config_token_done(loaded);
@@ -139,7 +145,9 @@ static void test_limits(void **state)
         size_t times;
         size_t errors; /* SIZE_MAX: more than a list of them holds */
     } rows[] = {
-        {"{", 9, 2}, /* too deep, and no statement: nothing more is said */
+        {"{", 9, 2},                      /* too deep, and no statement: nothing more is said */
+        {"relay{", 9, 2},                 /* the same in a block that has no end any more */
+        {"queue { a ", CONFIG_TOKENS, 2}, /* too many words, in such a block */
         {"include \"empty\";", 99,
          3}, /* with the main file a hundred: hostname and so on missing */
         {"include \"empty\";", 100, 1}, /* the next file is refused */
