@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "program/budget.h"
 #include "program/program.h"
 #include "system/file.h"
 
@@ -17,10 +18,21 @@ static void print(FILE *file, struct span text)
     }
 }
 
+static int read_file(void *context, const char *path, struct buffer *buffer)
+{
+    (void)context;
+    return file_read(path, buffer);
+}
+
 struct config *program_load(const char *path)
 {
+    return program_load_from(path, (struct config_reader){.read = read_file});
+}
+
+struct config *program_load_from(const char *path, struct config_reader reader)
+{
     struct config_diagnostics *diagnostics = config_diagnostics_new();
-    struct config *config = config_load(path, file_read, diagnostics);
+    struct config *config = config_load_from(path, reader, diagnostics);
     struct buffer text;
 
     buffer_init(&text, TEXT_BYTES);
@@ -60,6 +72,7 @@ int program_check(int count, char **arguments)
         buffer_done(&text);
     } else {
         printf("%s: no error\n", path);
+        program_budget_print(config);
     }
     config_release(config);
     return 0;

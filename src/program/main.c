@@ -25,6 +25,8 @@ static const struct subcommand subcommands[] = {
     {"version", "", "which version this is", program_version},
     {"help", "", "this text", help},
     {"worker", NULL, NULL, program_worker_process}, /* started by serve alone */
+    {"selftest-sandbox", NULL, NULL,
+     program_selftest_sandbox}, /* in the manual, under diagnostics */
 };
 
 static int help(int count, char **arguments)

@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 
+#include "config/config.h"
+
 #define PROGRAM_CONFIG_PATH "/etc/openrelay/openrelay.conf"
 
 int program_serve(int count, char **arguments);
@@ -19,12 +21,13 @@ int program_queue(int count, char **arguments);
 int program_version(int count, char **arguments);
 int program_sendmail(int count, char **arguments);
 
-struct config;
+int program_selftest_sandbox(int count, char **arguments);
 
 /*
  * Loads the configuration and writes what there is to say about it to standard error. NULL after an
  * error.
  */
 struct config *program_load(const char *path);
+struct config *program_load_from(const char *path, struct config_reader reader);
 
 #endif

@@ -4,14 +4,21 @@
  * the spool.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/config.h"
+#include "program/bind.h"
+#include "program/budget.h"
 #include "program/link.h"
+#include "program/log_file.h"
 #include "program/program.h"
+#include "program/snapshot.h"
+#include "program/start.h"
+#include "program/walls.h"
 #include "system/child.h"
 #include "system/clock.h"
 #include "system/file.h"
@@ -19,11 +26,11 @@
 #include "system/process.h"
 
 enum {
-    BACKLOG = 1024,
     BIND_TRIES = 50, /* an old worker may need a moment to give its ports back */
     BIND_PAUSE_MS = 100,
     RESTART_FIRST_MS = 100,
     RESTART_MAX_MS = 30 * 1000,
+    WATCHDOG_PARTS = 3,    /* so often within its time the watchdog is fed */
     STEADY_MS = 60 * 1000, /* a worker that lived so long starts the pauses anew */
 };
 
@@ -33,89 +40,27 @@ struct master {
     const char *path;
     struct config *config;
     int listeners[PROGRAM_LINK_LISTENERS];
-    int worker_pid;
-    int socket;
+    int snapshot; /* of `config`, for the worker that starts next */
+    int worker_pid, socket;
     struct process_watch *watch;
     struct timer restart;
     int64_t restart_ms, started_ms;
     struct config *pending; /* a reload that the worker has not answered yet */
     int pending_listeners[PROGRAM_LINK_LISTENERS];
+    int pending_log;
     bool reload_wanted; /* asked for meanwhile: once more when the worker has answered */
     size_t bind_tries;
-    struct timer bind_again;
+    struct timer bind_again, watchdog;
+    int64_t watchdog_ms; /* 0: the service manager does not want to hear */
+    bool is_serving;     /* the worker said READY */
     bool is_stopping;
     bool was_told; /* to stop, by a signal */
     int exit_code;
 };
 
-static void start_worker(void *context);
-
-/* ---- Listeners ---- */
-
-/* One of ours, or of the service manager's, that is already bound there; else -1. */
-static int find_bound(const struct master *master, const struct config_listener *listener)
+static struct program_bound held(const struct master *master)
 {
-    size_t passed = process_passed_descriptors();
-
-    for (size_t i = 0; master->config && i < master->config->listener_count; i++) {
-        if (listener_is_bound_to(master->listeners[i], listener->endpoint, listener->path)) {
-            return master->listeners[i];
-        }
-    }
-    for (size_t i = 0; i < passed; i++) {
-        int descriptor = CHILD_FIRST_DESCRIPTOR + (int)i;
-
-        if (listener_is_bound_to(descriptor, listener->endpoint, listener->path)) {
-            return descriptor;
-        }
-    }
-    return -1;
-}
-
-static void forget_new(const struct master *master, const struct config *config,
-                       const int *descriptors, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (find_bound(master, &config->listeners[i]) != descriptors[i]) {
-            listener_forget(descriptors[i]);
-        }
-    }
-}
-
-/* Binds every listener of `config`. 0, or -errno and nothing new stays bound. */
-static int bind_all(const struct master *master, const struct config *config, int *descriptors,
-                    size_t *ret_failed)
-{
-    for (size_t i = 0; i < config->listener_count; i++) {
-        const struct config_listener *listener = &config->listeners[i];
-
-        descriptors[i] = find_bound(master, listener);
-        if (descriptors[i] < 0) {
-            descriptors[i] =
-                listener_bind(listener->endpoint, listener->path, listener->mode, BACKLOG);
-        }
-        if (descriptors[i] < 0) {
-            int error = descriptors[i];
-
-            *ret_failed = i;
-            forget_new(master, config, descriptors, i);
-            return error;
-        }
-    }
-    return 0;
-}
-
-static void log_bind_failure(const struct master *master, const struct config *config, size_t index,
-                             int error)
-{
-    const struct config_listener *listener = &config->listeners[index];
-    char place[IP_TEXT_SIZE];
-
-    ip_write_endpoint(listener->endpoint, place);
-    LOG_EVENT(master->log, LOG_ERROR, "cannot listen",
-              log_string("place", listener->path ? listener->path : place),
-              log_string("error", strerrordesc_np(-error)), log_text("file", config->file),
-              log_number("line", listener->line));
+    return (struct program_bound){.config = master->config, .descriptors = master->listeners};
 }
 
 /* ---- The worker ---- */
@@ -125,9 +70,26 @@ static void finish(struct master *master, int code)
     master->exit_code = code;
     timer_cancel(&master->restart);
     timer_cancel(&master->bind_again);
+    timer_cancel(&master->watchdog);
     process_watch_free(master->watch);
     master->watch = NULL;
     loop_stop(master->loop);
+}
+
+/*
+ * A worker that serves has to answer. One that reads its spool, or that is about to be started
+ * again, is not asked: the service manager could only make it take longer.
+ */
+static void feed_watchdog(void *context)
+{
+    struct master *master = context;
+
+    if (master->is_serving) {
+        (void)program_link_send(master->socket, PROGRAM_LINK_ASK_ALIVE, NULL, 0);
+    } else {
+        (void)process_notify("WATCHDOG=1");
+    }
+    timer_set(&master->watchdog, master->watchdog_ms);
 }
 
 static void take_pending(struct master *master)
@@ -145,6 +107,8 @@ static void take_pending(struct master *master)
         }
     }
     memcpy(master->listeners, master->pending_listeners, sizeof(master->listeners));
+    log_reopen(master->log, master->pending_log, master->pending->log_format,
+               master->pending->log_level);
     master->config = master->pending;
     master->pending = NULL;
     config_release(old);
@@ -153,8 +117,9 @@ static void take_pending(struct master *master)
 static void drop_pending(struct master *master, const char *why)
 {
     if (master->pending) {
-        forget_new(master, master->pending, master->pending_listeners,
-                   master->pending->listener_count);
+        program_bind_forget(held(master), master->pending, master->pending_listeners,
+                            master->pending->listener_count);
+        program_log_file_forget(master->pending_log);
         config_release(master->pending);
         master->pending = NULL;
         LOG_EVENT(master->log, LOG_ERROR, "not reloaded", log_string("reason", why));
@@ -162,11 +127,55 @@ static void drop_pending(struct master *master, const char *why)
     }
 }
 
+static bool pass_pending(const struct master *master, int snapshot)
+{
+    const struct program_parcel parcel = {.snapshot = snapshot,
+                                          .log = master->pending_log,
+                                          .listeners = master->pending_listeners,
+                                          .listener_count = master->pending->listener_count};
+
+    return program_start_again(master->socket, &parcel);
+}
+
+/* Reads, binds and opens what the new configuration names. NULL: nothing was changed. */
+static struct config *prepare_reload(struct master *master, int *ret_snapshot)
+{
+    struct config *config = program_snapshot_take(master->path, ret_snapshot);
+
+    if (!config) {
+        LOG_EVENT(master->log, LOG_ERROR, "not reloaded",
+                  log_string("reason", "the configuration has errors; nothing was changed"));
+        return NULL;
+    }
+    master->pending_log = program_log_file_open(config);
+    if (master->pending_log < 0) {
+        LOG_EVENT(master->log, LOG_ERROR, "not reloaded", log_string("reason", "the log file"),
+                  log_string("file", config->log_path),
+                  log_string("error", strerrordesc_np(-master->pending_log)));
+    } else if (program_bind(held(master), config, master->pending_listeners, master->log, false) ==
+               0) {
+        return config;
+    } else {
+        program_log_file_forget(master->pending_log);
+    }
+    listener_forget(*ret_snapshot);
+    *ret_snapshot = -1;
+    config_release(config);
+    return NULL;
+}
+
+static void notify_reloading(void)
+{
+    char state[64];
+
+    (void)snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
+                   clock_monotonic_ms() * 1000);
+    (void)process_notify(state);
+}
+
 static void reload(struct master *master)
 {
-    struct config *config;
-    size_t failed = 0;
-    int error;
+    int snapshot = -1;
 
     if (master->pending) {
         master->reload_wanted = true;
@@ -177,26 +186,17 @@ static void reload(struct master *master)
                   log_string("reason", "the worker is stopping, or will start with the new file"));
         return;
     }
-    (void)process_notify("RELOADING=1");
-    config = program_load(master->path);
-    if (!config) {
-        LOG_EVENT(master->log, LOG_ERROR, "not reloaded",
-                  log_string("reason", "the configuration has errors; nothing was changed"));
+    notify_reloading();
+    master->pending = prepare_reload(master, &snapshot);
+    if (!master->pending) { /* whoever rotated the log asked for a reload too */
+        program_log_file_rotate(master->config, master->log, master->socket);
         (void)process_notify("READY=1");
         return;
     }
-    error = bind_all(master, config, master->pending_listeners, &failed);
-    if (error != 0) {
-        log_bind_failure(master, config, failed, error);
-        config_release(config);
-        (void)process_notify("READY=1");
-        return;
-    }
-    master->pending = config;
-    if (!program_link_send(master->socket, PROGRAM_LINK_RELOAD, master->pending_listeners,
-                           config->listener_count)) {
+    if (!pass_pending(master, snapshot)) {
         drop_pending(master, "the worker does not listen");
     }
+    listener_forget(snapshot);
 }
 
 static void reload_again(struct master *master)
@@ -236,6 +236,10 @@ static void worker_said(void *context)
     case PROGRAM_LINK_READY:
         LOG_EVENT(master->log, LOG_INFO, "started", log_number("worker", master->worker_pid));
         (void)process_notify("READY=1\nSTATUS=relaying");
+        master->is_serving = true;
+        break;
+    case PROGRAM_LINK_ALIVE:
+        (void)process_notify("WATCHDOG=1");
         break;
     case PROGRAM_LINK_ASK_RELOAD:
         reload(master);
@@ -246,6 +250,7 @@ static void worker_said(void *context)
     case PROGRAM_LINK_RELOADED:
         if (master->pending) {
             take_pending(master);
+            program_budget_enforce(master->config, master->log, master->worker_pid);
             LOG_EVENT(master->log, LOG_INFO, "reloaded", log_text("file", master->config->file));
             (void)process_notify("READY=1");
         }
@@ -260,58 +265,53 @@ static void worker_said(void *context)
     }
 }
 
-static void start_worker(void *context)
+/* Its pid, or -errno. */
+static int try_worker(struct master *master)
 {
-    struct master *master = context;
-    int descriptors[1 + PROGRAM_LINK_LISTENERS];
-    int sockets[2];
-    int error = child_pair(sockets);
-    const char *arguments[] = {"openrelay", "worker", master->path, NULL};
+    const struct program_parcel parcel = {.snapshot = master->snapshot,
+                                          .log = program_log_file_open(master->config),
+                                          .listeners = master->listeners,
+                                          .listener_count = master->config->listener_count};
+    int result;
 
-    if (error == 0) {
-        descriptors[0] = sockets[1];
-        memcpy(descriptors + 1, master->listeners,
-               master->config->listener_count * sizeof(descriptors[0]));
-        error = child_start(arguments, descriptors, 1 + master->config->listener_count);
-        listener_forget(sockets[1]);
-        if (error <= 0) {
-            listener_forget(sockets[0]);
-        }
+    if (parcel.log < 0) {
+        return parcel.log;
     }
-    if (error <= 0) {
+    result = program_start(master->path, &parcel, &master->socket);
+    program_log_file_forget(parcel.log);
+    return result;
+}
+
+static void start_worker(struct master *master)
+{
+    int pid = try_worker(master);
+
+    listener_forget(master->snapshot);
+    master->snapshot = -1;
+    if (pid <= 0) {
         LOG_EVENT(master->log, LOG_ERROR, "cannot start the worker",
-                  log_string("error", strerrordesc_np(-error)));
+                  log_string("error", strerrordesc_np(-pid)));
         timer_set(&master->restart, RESTART_MAX_MS);
         return;
     }
-    master->worker_pid = error;
-    master->socket = sockets[0];
+    master->worker_pid = pid;
     master->started_ms = clock_monotonic_ms();
-    master->watch = process_watch_input(master->loop, sockets[0], worker_said, master);
+    master->watch = process_watch_input(master->loop, master->socket, worker_said, master);
+    program_budget_enforce(master->config, master->log, pid);
 }
 
-/*
- * The worker reads the file itself, and it may have changed since: what we have bound is made to
- * agree with it first.
- */
+/* The file may have changed since: the worker starts with what it says now, or waits. */
 static void restart_worker(void *context)
 {
     struct master *master = context;
-    struct config *config = program_load(master->path);
-    size_t failed = 0;
-    int error = config ? bind_all(master, config, master->pending_listeners, &failed) : 0;
 
-    if (!config || error != 0) {
-        if (config) {
-            log_bind_failure(master, config, failed, error);
-        }
+    master->pending = prepare_reload(master, &master->snapshot);
+    if (!master->pending) {
         LOG_EVENT(master->log, LOG_ERROR, "cannot start the worker",
                   log_string("reason", "the configuration has errors"));
-        config_release(config);
         timer_set(&master->restart, RESTART_MAX_MS);
         return;
     }
-    master->pending = config;
     take_pending(master);
     start_worker(master);
 }
@@ -324,6 +324,7 @@ static void worker_ended(struct master *master, const char *how, bool is_clean)
     master->watch = NULL;
     listener_forget(master->socket);
     master->worker_pid = 0;
+    master->is_serving = false;
     drop_pending(master, "the worker ended");
     master->reload_wanted = false;
     if (master->is_stopping) {
@@ -379,19 +380,15 @@ static void caught(void *context, int signal)
 static void bind_and_start(void *context)
 {
     struct master *master = context;
-    struct config *config = master->config;
-    size_t failed = 0;
-    int error;
+    bool waits = ++master->bind_tries < BIND_TRIES;
+    int error = program_bind((struct program_bound){0}, master->config, master->listeners,
+                             master->log, waits);
 
-    master->config = NULL; /* nothing is bound yet that find_bound could offer */
-    error = bind_all(master, config, master->listeners, &failed);
-    master->config = config;
     if (error == 0) {
         start_worker(master);
-    } else if (error == -EADDRINUSE && ++master->bind_tries < BIND_TRIES) {
+    } else if (error == -EADDRINUSE && waits) {
         timer_set(&master->bind_again, BIND_PAUSE_MS);
     } else {
-        log_bind_failure(master, config, failed, error);
         finish(master, 1);
     }
 }
@@ -405,7 +402,7 @@ static void flush_log(void *context)
 
 static struct log *open_log(const struct config *config)
 {
-    int descriptor = config->log_path ? file_append_open(config->log_path) : LOG_STDERR;
+    int descriptor = program_log_file_open(config);
 
     if (descriptor < 0) {
         (void)fprintf(stderr, "openrelay: %s: %s\n", config->log_path,
@@ -430,15 +427,20 @@ static bool make_folder(const struct config *config)
 static int run(struct master *master)
 {
     master->log = open_log(master->config);
-    if (!master->log || !make_folder(master->config)) {
+    if (!master->log || !make_folder(master->config) || !program_walls_master(master->log)) {
         return 1;
     }
     master->loop = loop_new();
     timer_init(&master->restart, master->loop, restart_worker, master);
     timer_init(&master->bind_again, master->loop, bind_and_start, master);
+    timer_init(&master->watchdog, master->loop, feed_watchdog, master);
     loop_on_idle(master->loop, flush_log, master);
     if (process_signals(master->loop, caught, master) != 0) {
         return 1;
+    }
+    master->watchdog_ms = process_watchdog_us() / 1000 / WATCHDOG_PARTS;
+    if (master->watchdog_ms > 0) {
+        feed_watchdog(master);
     }
     bind_and_start(master);
     if (!timer_is_set(&master->bind_again) && master->worker_pid == 0 &&
@@ -455,7 +457,11 @@ static void clean_up(struct master *master)
     if (master->loop) {
         timer_cancel(&master->restart);
         timer_cancel(&master->bind_again);
+        timer_cancel(&master->watchdog);
         process_watch_free(master->watch);
+    }
+    if (master->snapshot >= 0) {
+        listener_forget(master->snapshot);
     }
     log_close(master->log);
     loop_free(master->loop);
@@ -464,7 +470,7 @@ static void clean_up(struct master *master)
 
 int program_serve(int count, char **arguments)
 {
-    struct master master = {.path = PROGRAM_CONFIG_PATH};
+    struct master master = {.path = PROGRAM_CONFIG_PATH, .snapshot = -1};
     int code;
 
     if (count == 3 && strcmp(arguments[1], "-c") == 0) {
@@ -474,12 +480,8 @@ int program_serve(int count, char **arguments)
         return 2;
     }
     (void)process_raise_descriptors();
-    master.config = program_load(master.path);
+    master.config = program_snapshot_take(master.path, &master.snapshot);
     if (!master.config) {
-        return 1;
-    }
-    if (master.config->listener_count > PROGRAM_LINK_LISTENERS) {
-        (void)fprintf(stderr, "openrelay: more than %d listeners\n", PROGRAM_LINK_LISTENERS);
         return 1;
     }
     code = run(&master);

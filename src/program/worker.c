@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/require.h"
 
@@ -67,6 +68,14 @@ static void log_recovery(struct log *log, const struct spool_recovery *found)
               log_number("took_ms", found->took_ms));
 }
 
+static void spool_trouble(void *context, const char *what, int error)
+{
+    struct program_worker *worker = context;
+
+    LOG_EVENT(worker->log, LOG_ERROR, "disk trouble", log_string("in", what),
+              log_string("error", strerrordesc_np(-error)));
+}
+
 static int open_spool(struct program_worker *worker, const char **ret_why)
 {
     struct spool_recovery found = {0};
@@ -82,6 +91,7 @@ static int open_spool(struct program_worker *worker, const char **ret_why)
         *ret_why = "the spool cannot be read";
         return error;
     }
+    spool_on_trouble(worker->spool, spool_trouble, worker);
     log_recovery(worker->log, &found);
     return 0;
 }
@@ -169,6 +179,7 @@ void program_worker_listen(struct program_worker *worker, size_t index, int desc
     place->worker = worker;
     place->index = index;
     place->listener = listener_open(worker->loop, descriptor, accepted, place);
+    listener_farewell(place->listener, SPAN("421 4.3.2 no more connections now, try later\r\n"));
     list_append(&worker->places, &place->node);
 }
 

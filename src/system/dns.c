@@ -27,6 +27,8 @@
 #define RDATA_LIMIT       ((size_t)65536)
 #define ORPHANS_PER_QUERY 3 /* orphans at most: this times the query limit */
 #define CACHE_LEAST_BYTES ((size_t)1 << 20)
+#define SOCKETS           ((size_t)256) /* at once, unless the settings say */
+#define STREAMS           ((size_t)10)  /* of them, at most, for TCP */
 
 struct dns {
     struct loop *loop;
@@ -249,13 +251,14 @@ static int set_options(struct ub_ctx *unbound, const struct dns_settings *settin
         {"unblock-lan-zones:", "yes"},
         {"insecure-lan-zones:", "yes"},
         {"use-syslog:", "no"},
-        {"outgoing-range:", "256"},
         {"num-queries-per-thread:", "4096"},
         {"edns-buffer-size:", "1232"},
         /* A forwarder that was away is found again within a minute, not fifteen. */
         {"infra-host-ttl:", "60"},
         {"infra-keep-probing:", "yes"},
     };
+    size_t sockets = settings->sockets > 0 ? settings->sockets : SOCKETS;
+    size_t streams = sockets / 4 < STREAMS ? sockets / 4 : STREAMS;
     size_t cache =
         settings->cache_bytes < CACHE_LEAST_BYTES ? CACHE_LEAST_BYTES : settings->cache_bytes;
     int error = ub_ctx_debugout(unbound, NULL);
@@ -266,6 +269,9 @@ static int set_options(struct ub_ctx *unbound, const struct dns_settings *settin
     if (error == 0) {
         error = set_option(unbound, "module-config:",
                            settings->trust_anchor == NULL ? "iterator" : "validator iterator");
+    }
+    if (error == 0 && (error = set_size(unbound, "outgoing-range:", sockets - streams)) == 0) {
+        error = set_size(unbound, "outgoing-num-tcp:", streams);
     }
     /* A message in the cache points to its records, which take about twice its size. */
     if (error == 0 && (error = set_size(unbound, "msg-cache-size:", cache / 3)) == 0) {

@@ -20,6 +20,7 @@ struct dns_settings {
     size_t cache_bytes;       /* message and record cache together */
     const char *trust_anchor; /* file with the root key; NULL: no validation */
     size_t query_limit;       /* at once; more are answered as failed */
+    uint32_t sockets;         /* at once; 0: 256 */
 };
 
 enum dns_status {

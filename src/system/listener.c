@@ -6,11 +6,11 @@
 #include "system/listener.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <ifaddrs.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +29,7 @@ struct listener {
     struct watch *watch; /* NULL: could not be made, tried again after the rest */
     int descriptor;
     int spare; /* -1: could not be opened, tried again after the rest */
+    struct span farewell;
     void (*accepted)(void *context, struct stream *stream);
     void *context;
     struct timer rest;
@@ -121,32 +122,63 @@ int listener_bind(struct ip_endpoint endpoint, const char *path, unsigned mode, 
     return descriptor;
 }
 
+static bool listens(int descriptor)
+{
+    int result = 0, type = 0;
+    socklen_t size = sizeof(int);
+
+    return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &result, &size) == 0 && result != 0 &&
+           getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+/* The path of a unix socket; the kernel returns it with or without its final NUL. */
+static struct span path_of(const struct socket_address *address)
+{
+    size_t before = offsetof(struct sockaddr_un, sun_path);
+    size_t most = address->size > before ? address->size - before : 0;
+
+    return span_of(address->of.local.sun_path, strnlen(address->of.local.sun_path, most));
+}
+
+void listener_describe(int descriptor, char ret_text[LISTENER_TEXT_SIZE])
+{
+    struct socket_address address = {.size = sizeof(address.of)};
+
+    ret_text[0] = '\0';
+    if (!listens(descriptor) || getsockname(descriptor, &address.of.any, &address.size) != 0) {
+        return;
+    }
+    if (address.of.any.sa_family == AF_UNIX) {
+        struct span path = path_of(&address);
+
+        memcpy(ret_text, path.data, path.size);
+        ret_text[path.size] = '\0';
+    } else {
+        ip_write_endpoint(socket_read_address(&address), ret_text);
+    }
+}
+
 bool listener_is_bound_to(int descriptor, struct ip_endpoint endpoint, const char *path)
 {
     struct socket_address wanted, address = {.size = sizeof(address.of)};
     struct ip_endpoint bound;
-    int listens = 0;
-    socklen_t size = sizeof(listens);
 
-    if (socket_write_address(endpoint, path, &wanted) != 0 ||
-        getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0 ||
+    if (socket_write_address(endpoint, path, &wanted) != 0 || !listens(descriptor) ||
         getsockname(descriptor, &address.of.any, &address.size) != 0 ||
         address.of.any.sa_family != wanted.of.any.sa_family) {
         return false;
     }
     if (endpoint.ip.family == IP_NONE) {
-        /* The kernel returns the name with or without its final NUL. */
-        size_t most = address.size - offsetof(struct sockaddr_un, sun_path);
-        size_t bytes = strnlen(address.of.local.sun_path, most);
-        return bytes == strlen(path) && memcmp(address.of.local.sun_path, path, bytes) == 0;
+        return span_equal(path_of(&address), span_text(path));
     }
     bound = socket_read_address(&address);
     return ip_equal(bound.ip, ip_from_mapped(endpoint.ip)) && bound.port == endpoint.port;
 }
 
+/* Of no use but to be there. It has no path, so a worker that may open no file still gets one. */
 static int open_spare(void)
 {
-    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return eventfd(0, EFD_CLOEXEC);
 }
 
 static void turn_one_away(struct listener *listener)
@@ -159,6 +191,10 @@ static void turn_one_away(struct listener *listener)
     close(listener->spare);
     descriptor = accept4(listener->descriptor, NULL, NULL, SOCK_CLOEXEC);
     if (descriptor >= 0) {
+        if (listener->farewell.size > 0) {
+            (void)!send(descriptor, listener->farewell.data, listener->farewell.size,
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+        }
         close(descriptor);
     }
     listener->spare = open_spare();
@@ -277,6 +313,11 @@ struct listener *listener_open(struct loop *loop, int descriptor,
     (void)setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     start(listener);
     return listener;
+}
+
+void listener_farewell(struct listener *listener, struct span words)
+{
+    listener->farewell = words;
 }
 
 void listener_pause(struct listener *listener)

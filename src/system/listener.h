@@ -12,6 +12,8 @@
 
 struct listener;
 
+enum { LISTENER_TEXT_SIZE = 128 };
+
 /*
  * Binds and listens. Returns the descriptor (owner: the caller) or -errno. `path` for a unix socket
  * (endpoint family IP_NONE; an old socket file nobody listens on is replaced, `mode` is set), else
@@ -23,10 +25,15 @@ int listener_bind(struct ip_endpoint endpoint, const char *path, unsigned mode, 
  */
 bool listener_is_bound_to(int descriptor, struct ip_endpoint endpoint, const char *path);
 
+/* What a descriptor is bound to, as in a `listen` line; "" if it is no listening socket. */
+void listener_describe(int descriptor, char ret_text[LISTENER_TEXT_SIZE]);
+
 /* Starts to accept. Takes the descriptor. `accepted` gets a stream that it owns and must handle. */
 struct listener *listener_open(struct loop *loop, int descriptor,
                                void (*accepted)(void *context, struct stream *stream),
                                void *context);
+/* Said to who is turned away when descriptors have run out; the words must stay. */
+void listener_farewell(struct listener *listener, struct span words);
 void listener_pause(struct listener *listener);
 void listener_resume(struct listener *listener);
 void listener_close(struct listener *listener); /* closes the descriptor; NULL is fine */

@@ -3,8 +3,8 @@
  * a socket is asked not to wait; a pipe or terminal is polled before each piece of at most PIPE_BUF
  * bytes, because its non-blocking flag would also be that of every other process that has it open.
  * Pieces end at line ends where they can, so that lines of several processes do not mix. What
- * cannot be written stays; a line for which there is no room any more is lost and counted. One
- * thread uses one log.
+ * cannot be written stays; a line for which there is no room any more is lost and counted, and how
+ * many were is the first thing that is said when there is room again. One thread uses one log.
  */
 #include "system/log.h"
 
@@ -38,7 +38,7 @@ struct log {
     enum log_level least;
     struct buffer pending;
     struct buffer line; /* the one being made */
-    uint64_t lost;
+    uint64_t lost, lost_told;
 };
 
 static const char *const LEVEL_NAMES[] = {
@@ -263,11 +263,8 @@ static ssize_t write_piece(const struct log *log, struct span bytes)
     return write(log->descriptor, bytes.data, bytes.size);
 }
 
-void log_flush(struct log *log)
+static void write_pending(struct log *log)
 {
-    if (log == NULL) {
-        return;
-    }
     while (buffer_size(&log->pending) > 0) {
         ssize_t written = write_piece(log, buffer_span(&log->pending));
 
@@ -278,6 +275,21 @@ void log_flush(struct log *log)
             return;
         }
         buffer_consume(&log->pending, (size_t)written);
+    }
+}
+
+void log_flush(struct log *log)
+{
+    if (log == NULL) {
+        return;
+    }
+    write_pending(log);
+    if (log->lost > log->lost_told && buffer_size(&log->pending) == 0) {
+        uint64_t lost = log->lost - log->lost_told;
+
+        log->lost_told = log->lost;
+        LOG_EVENT(log, LOG_ERROR, "log lines lost", log_number("lines", (int64_t)lost));
+        write_pending(log);
     }
 }
 

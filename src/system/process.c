@@ -8,12 +8,14 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,10 +25,11 @@
 #include "system/loop-internal.h"
 #include "system/watch-internal.h"
 
-#define FIRST_PASSED 3 /* SD_LISTEN_FDS_START */
-#define PASSED_LIMIT 4096
-#define SENT_LIMIT   64                /* descriptors in one message */
-#define ENTRY_LIMIT  ((size_t)1 << 20) /* of a line of the user database */
+#define FIRST_PASSED      3 /* SD_LISTEN_FDS_START */
+#define PASSED_LIMIT      4096
+#define NOTIFY_PATIENCE_S 2
+#define SENT_LIMIT        128               /* descriptors in one message */
+#define ENTRY_LIMIT       ((size_t)1 << 20) /* of a line of the user database */
 
 struct process_watch {
     struct watch *watch;
@@ -119,6 +122,7 @@ int process_become(const char *user)
 int process_notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
+    const struct timeval patience = {.tv_sec = NOTIFY_PATIENCE_S};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t size = path == NULL ? 0 : strlen(path);
     int descriptor, error = 0;
@@ -140,6 +144,8 @@ int process_notify(const char *state)
     if (descriptor < 0) {
         return -errno;
     }
+    /* A manager that is busy is waited for, one that hangs is not. */
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (sendto(descriptor, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)) < 0) {
         error = -errno;
@@ -171,6 +177,29 @@ size_t process_passed_descriptors(void)
         }
     }
     return count;
+}
+
+void process_passed_name(size_t index, char *ret_name, size_t name_size)
+{
+    const char *names = getenv("LISTEN_FDNAMES");
+
+    for (; names != NULL && index > 0; index--) {
+        names = strchr(names, ':');
+        names = names == NULL ? NULL : names + 1;
+    }
+    (void)snprintf(ret_name, name_size, "%.*s", names == NULL ? 0 : (int)strcspn(names, ":"),
+                   names == NULL ? "" : names);
+}
+
+int64_t process_watchdog_us(void)
+{
+    uint64_t owner = 0, us = 0;
+
+    if (getenv("WATCHDOG_PID") != NULL &&
+        (!read_number("WATCHDOG_PID", INT_MAX, &owner) || owner != (uint64_t)getpid())) {
+        return 0;
+    }
+    return read_number("WATCHDOG_USEC", INT64_MAX, &us) ? (int64_t)us : 0;
 }
 
 size_t process_raise_descriptors(void)
@@ -227,7 +256,8 @@ int process_signals(struct loop *loop, void (*caught)(void *context, int signal)
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGUSR1);
-    require(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    require(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* the call that writes tells */
+    require(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
     require(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     signals->descriptor = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (signals->descriptor < 0) {

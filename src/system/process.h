@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "system/loop.h"
 
@@ -23,6 +24,12 @@ int process_notify(const char *state);
 /* Descriptors passed by the service manager (LISTEN_FDS), close-on-exec set: how many, from 3 on.
  */
 size_t process_passed_descriptors(void);
+
+/* What the service manager calls descriptor `index` of them (LISTEN_FDNAMES); "" if it does not. */
+void process_passed_name(size_t index, char *ret_name, size_t name_size);
+
+/* Microseconds after which the service manager wants to have heard WATCHDOG=1; 0: it does not. */
+int64_t process_watchdog_us(void);
 
 /* Raises the limit of open descriptors to the hard limit; what it is now. */
 size_t process_raise_descriptors(void);

@@ -33,6 +33,8 @@ struct stream {
     struct loop_task work;
     struct timer linger;
     struct loop_orphan orphan; /* while it lingers */
+    void (*closed)(void *context);
+    void *closed_context;
     size_t discarded_bytes;    /* since then */
     int error;                 /* why it is BROKEN */
     unsigned depth;            /* of our functions that are at work on it */

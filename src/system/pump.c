@@ -18,6 +18,9 @@
 
 void pump_destroy(struct stream *stream)
 {
+    void (*closed)(void *context) = stream->closed;
+    void *context = stream->closed_context;
+
     loop_task_cancel(&stream->work);
     timer_cancel(&stream->linger);
     list_remove(&stream->orphan.node);
@@ -28,6 +31,9 @@ void pump_destroy(struct stream *stream)
     buffer_done(&stream->input);
     buffer_done(&stream->output);
     free(stream);
+    if (closed != NULL) {
+        closed(context);
+    }
 }
 
 void pump_update(struct stream *stream)

@@ -212,3 +212,9 @@ void stream_free(struct stream *stream)
         pump_destroy(stream);
     }
 }
+
+void stream_when_closed(struct stream *stream, void (*closed)(void *context), void *context)
+{
+    stream->closed = closed;
+    stream->closed_context = context;
+}

@@ -68,5 +68,10 @@ struct ip_endpoint stream_local(const struct stream *stream);
  */
 void stream_close(struct stream *stream, int64_t linger_ms);
 void stream_free(struct stream *stream); /* closes at once; NULL is fine */
+/*
+ * `closed` is called when the descriptor has been given back, however that came; the stream is gone
+ * then. For who counts what is open: also a stream that lingers. NULL: nobody is told (any more).
+ */
+void stream_when_closed(struct stream *stream, void (*closed)(void *context), void *context);
 
 #endif

@@ -107,9 +107,33 @@ static void appends(void **state)
     assert_int_equal(file_append_open(folder), -EISDIR);
 }
 
+static void memory_is_sealed_and_read_again(void **state)
+{
+    int descriptor = file_memory();
+    struct buffer buffer;
+
+    (void)state;
+    assert_true(descriptor >= 0);
+    assert_true((fcntl(descriptor, F_GETFD) & FD_CLOEXEC) != 0);
+    assert_int_equal(file_write(descriptor, SPAN("one ")), 0);
+    assert_int_equal(file_write(descriptor, SPAN("two")), 0);
+    assert_int_equal(file_seal(descriptor), 0);
+    assert_int_equal(file_write(descriptor, SPAN("three")), -EPERM);
+    buffer_init(&buffer, 14);
+    for (int i = 0; i < 2; i++) { /* from the beginning each time */
+        assert_int_equal(file_read_descriptor(descriptor, &buffer), 0);
+    }
+    assert_span(buffer_span(&buffer), "one twoone two");
+    assert_int_equal(file_read_descriptor(descriptor, &buffer), -EFBIG);
+    assert_span(buffer_span(&buffer), "one twoone two");
+    buffer_done(&buffer);
+    close(descriptor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_sealed_and_read_again),
         cmocka_unit_test(reads_the_whole),
         cmocka_unit_test(reads_files_larger_than_one_read),
         cmocka_unit_test(refuses_what_is_no_file),

@@ -128,6 +128,54 @@ static int count_passed(int pid_offset, int promised, int present)
     return (int)count;
 }
 
+static void passed_descriptors_have_names(void **state)
+{
+    static const struct {
+        const char *names;
+        size_t index;
+        const char *name;
+    } rows[] = {
+        {"smtp", 0, "smtp"},
+        {"smtp:local", 0, "smtp"},
+        {"smtp:local", 1, "local"},
+        {"smtp::x", 1, ""},
+        {"smtp::x", 2, "x"},
+        {"smtp", 1, ""},
+        {"smtp:local", 9, ""},
+        {"", 0, ""},
+        {"much-too-long", 0, "much-to"},
+    };
+    char name[8];
+
+    (void)state;
+    unsetenv("LISTEN_FDNAMES");
+    process_passed_name(0, name, sizeof(name));
+    assert_string_equal(name, "");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(setenv("LISTEN_FDNAMES", rows[i].names, 1), 0);
+        process_passed_name(rows[i].index, name, sizeof(name));
+        assert_row(rows[i].names, strcmp(name, rows[i].name) == 0);
+    }
+    unsetenv("LISTEN_FDNAMES");
+}
+
+static void watchdog_is_for_us(void **state)
+{
+    (void)state;
+    unsetenv("WATCHDOG_PID");
+    assert_int_equal(setenv("WATCHDOG_USEC", "250000", 1), 0);
+    assert_int_equal(process_watchdog_us(), 250000);
+    set_number("WATCHDOG_PID", (int)getpid());
+    assert_int_equal(process_watchdog_us(), 250000);
+    set_number("WATCHDOG_PID", (int)getpid() + 1);
+    assert_int_equal(process_watchdog_us(), 0);
+    unsetenv("WATCHDOG_PID");
+    assert_int_equal(setenv("WATCHDOG_USEC", "-1", 1), 0);
+    assert_int_equal(process_watchdog_us(), 0);
+    unsetenv("WATCHDOG_USEC");
+    assert_int_equal(process_watchdog_us(), 0);
+}
+
 static void passed_descriptors_are_counted(void **state)
 {
     static const struct {
@@ -286,6 +334,8 @@ int main(void)
         cmocka_unit_test(messages_carry_descriptors),
         cmocka_unit_test(the_service_manager_is_told),
         cmocka_unit_test(passed_descriptors_are_counted),
+        cmocka_unit_test(passed_descriptors_have_names),
+        cmocka_unit_test(watchdog_is_for_us),
         cmocka_unit_test(signals_are_events),
         cmocka_unit_test(pipes_are_watched),
         cmocka_unit_test(privileges_are_given_up_for_good),

@@ -763,6 +763,7 @@ static void unix_sockets(void **state)
                                      .on_opened = send_pattern,
                                      .on_drained = send_pattern,
                                      .on_input = stop_at_end}};
+    char place[LISTENER_TEXT_SIZE];
     struct stat about;
     int descriptor;
 
@@ -774,6 +775,10 @@ static void unix_sockets(void **state)
     assert_int_equal(stat(path, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0666);
     assert_false(listener_is_bound_to(descriptor, world.place, "/tmp/other"));
+    listener_describe(descriptor, place);
+    assert_string_equal(place, path);
+    listener_describe(0, place); /* no socket at all */
+    assert_string_equal(place, "");
     assert_false(
         listener_is_bound_to(descriptor, (struct ip_endpoint){{IP_V4, {127, 0, 0, 1}}, 25}, NULL));
     assert_int_equal(listener_bind(world.place, path, 0600, 1), -EADDRINUSE); /* somebody listens */
@@ -889,9 +894,19 @@ enum { FILLERS = 512 };
 
 static int fillers[FILLERS];
 
+static void hear_farewell(struct end *end)
+{
+    struct span words = stream_input(end->stream);
+
+    assert_span(words, words.size > 0 ? "no room\r\n" : "");
+    end->received += words.size;
+    stream_consume(end->stream, words.size);
+}
+
 static void give_back_and_retry(struct end *end, int error)
 {
     (void)error;
+    assert_int_equal(end->received, strlen("no room\r\n"));
     for (int i = 0; i < FILLERS; i++) {
         if (fillers[i] >= 0) {
             close(fillers[i]);
@@ -906,11 +921,13 @@ static void give_back_and_retry(struct end *end, int error)
 
 static void without_descriptors_the_listener_rests(void **state)
 {
-    struct world world = {.on_accepted = free_end, .client = {.on_failed = give_back_and_retry}};
+    struct world world = {.on_accepted = free_end,
+                          .client = {.on_input = hear_farewell, .on_failed = give_back_and_retry}};
     struct rlimit before, few = {.rlim_cur = 256};
 
     (void)state;
     begin(&world);
+    listener_farewell(world.listener, SPAN("no room\r\n"));
     connect_client(&world); /* has its descriptor already */
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     few.rlim_max = before.rlim_max;
