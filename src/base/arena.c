@@ -23,7 +23,7 @@ struct block {
 
 struct arena {
     struct block *newest;
-    size_t used, limit;
+    size_t used, held, limit;
 };
 
 struct arena *arena_new(size_t limit_bytes)
@@ -51,10 +51,12 @@ void arena_reset(struct arena *arena)
     struct block *block = arena->newest;
     while (block != NULL && block->older != NULL) {
         struct block *older = block->older;
+        arena->held -= sizeof(*block) + block->size;
         free(block);
         block = older;
     }
     if (block != NULL && block->size > FIRST_BLOCK_BYTES) {
+        arena->held -= sizeof(*block) + block->size;
         free(block); /* one large allocation came first: not worth keeping */
         block = NULL;
     }
@@ -68,6 +70,11 @@ void arena_reset(struct arena *arena)
 size_t arena_used(const struct arena *arena)
 {
     return arena->used;
+}
+
+size_t arena_held(const struct arena *arena)
+{
+    return arena->held;
 }
 
 static void add_block(struct arena *arena, size_t at_least)
@@ -88,6 +95,7 @@ static void add_block(struct arena *arena, size_t at_least)
     block->used = 0;
     block->size = size;
     arena->newest = block;
+    arena->held += sizeof(*block) + size;
 }
 
 static void *allocate(struct arena *arena, size_t size)

@@ -16,6 +16,7 @@ struct arena *arena_new(size_t limit_bytes); /* owner: the caller, until arena_f
 void arena_free(struct arena *arena);        /* NULL is fine */
 void arena_reset(struct arena *arena);       /* forget everything, keep one block */
 size_t arena_used(const struct arena *arena);
+size_t arena_held(const struct arena *arena); /* bytes taken from the heap: at least as many */
 
 void *arena_alloc(struct arena *arena, size_t size);             /* zeroed, aligned for anything */
 struct span arena_span(struct arena *arena, struct span bytes);  /* a copy */

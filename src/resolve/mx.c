@@ -11,6 +11,7 @@ enum {
     RECORDS = 64, /* of one answer; system/dns gives no more */
     ARENA_BYTES = 128 * 1024,
     SMTP_PORT = 25,
+    MX_LEAST_SIZE = 3, /* preference and root; shorter is no answer about anything */
     NO_CUT = UINT16_MAX + 1,
 };
 
@@ -113,10 +114,11 @@ static void take_records(struct resolve_mx *mx, const struct dns_answer *answer)
 {
     struct dns_mx records[RECORDS];
     size_t count = 0;
-    bool has_null = false;
+    bool has_null = false, has_broken = false;
     for (size_t i = 0; i < answer->record_count && count < RECORDS; i++) {
         struct dns_mx record;
         if (!dns_record_mx(answer->records[i], mx->arena, &record)) {
+            has_broken = has_broken || answer->records[i].size < MX_LEAST_SIZE;
             continue;
         }
         has_null = has_null || record.host.size == 0;
@@ -126,6 +128,10 @@ static void take_records(struct resolve_mx *mx, const struct dns_answer *answer)
     }
     if (has_null && answer->record_count == 1) {
         say(mx, RESOLVE_NULL_MX, "domain does not accept mail (null MX)");
+        return;
+    }
+    if (count == 0 && has_broken) {
+        say(mx, RESOLVE_FAILED, "the domain's MX records are broken");
         return;
     }
     if (count == 0) {

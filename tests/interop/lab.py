@@ -310,8 +310,11 @@ class Dns:
                 b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(self.data(kind, value))) +
                 self.data(kind, value) for value in values)
             flags = 0x8580 if exists else 0x8583
-            self.socket.sendto(query[:2] + struct.pack(">HHHHH", flags, 1, len(values), 0, 0) +
-                               query[12:at + 5] + answers, peer)
+            try:
+                self.socket.sendto(query[:2] + struct.pack(">HHHHH", flags, 1, len(values), 0, 0) +
+                                   query[12:at + 5] + answers, peer)
+            except OSError:
+                return
 
     def __enter__(self):
         return self

@@ -19,6 +19,7 @@ enum {
     SCRATCH_SIZE = 2 * SAID_SIZE,
     XTEXT_SIZE = 1024, /* RFC 3461: ENVID 100, ORCPT 500 octets; more is left out */
     DECODED_SIZE = 2 * XTEXT_SIZE,
+    UTF8_SIZE = 900,    /* of an address in ASCII; with its name it fits a line */
     BOUNDARY_SIZE = 70, /* RFC 2046 5.1.1 */
 };
 
@@ -345,6 +346,22 @@ static void put_decoded(struct writer *w, struct span text)
     arena_free(arena);
 }
 
+/* A field with an address that is not ASCII. False if it is not UTF-8, or too long for a line. */
+static bool put_utf8(struct writer *w, const char *name, struct span address, bool is_unitext)
+{
+    struct buffer scratch;
+    buffer_init(&scratch, UTF8_SIZE);
+    bool is_done = mail_xtext_encode_utf8(&scratch, address, is_unitext);
+    if (is_done) {
+        put_text(w, name);
+        put_text(w, "utf-8; ");
+        put(w, buffer_span(&scratch));
+        put_text(w, "\r\n");
+    }
+    buffer_done(&scratch);
+    return is_done;
+}
+
 static void put_original_recipient(struct writer *w, struct span orcpt)
 {
     struct span type, address;
@@ -352,25 +369,23 @@ static void put_original_recipient(struct writer *w, struct span orcpt)
         return;
     }
     (void)span_cut(orcpt, ';', &type, &address);
+    if (span_equal_nocase(type, SPAN("utf-8"))) {
+        (void)put_utf8(w, "Original-Recipient: ", address, true);
+        return;
+    }
     put_text(w, "Original-Recipient: ");
     put_name(w, type);
     put_text(w, "; ");
-    if (span_equal_nocase(type, SPAN("utf-8"))) {
-        w->fits = w->fits && mail_xtext_encode_utf8(w->out, address, true);
-    } else {
-        put_decoded(w, address);
-    }
+    put_decoded(w, address);
     put_text(w, "\r\n");
 }
 
 static void put_final_recipient(struct writer *w, struct span address)
 {
-    if (text_is_ascii(address) || !text_is_utf8(address)) {
+    if (text_is_ascii(address) || !put_utf8(w, "Final-Recipient: ", address, false)) {
         put_text(w, "Final-Recipient: rfc822; ");
         put_address(w, address);
-    } else {
-        put_text(w, "Final-Recipient: utf-8; ");
-        w->fits = w->fits && mail_xtext_encode_utf8(w->out, address, false);
+        put_text(w, "\r\n");
     }
 }
 
@@ -385,7 +400,7 @@ static void put_status_of(struct writer *w, const struct mail_dsn_recipient *rec
     put_text(w, "\r\n");
     put_original_recipient(w, recipient->orcpt);
     put_final_recipient(w, recipient->address);
-    put_text(w, "\r\nAction: ");
+    put_text(w, "Action: ");
     put_text(w, words[recipient->action]);
     put_text(w, "\r\nStatus: ");
     put(w, status_of(recipient, storage));

@@ -51,6 +51,7 @@ struct smtp_client {
     struct smtp_client_peer peer;
     struct buffer output;
     struct smtp_reply_reader reader;
+    uint64_t replies;
     struct smtp_reply last; /* in memory */
     struct arena *memory;
     struct smtp_client_progress progress;

@@ -279,6 +279,7 @@ enum smtp_client_event smtp_client_next(struct smtp_client *client, struct span 
             break;
         case SMTP_REPLY_DONE:
             used += size;
+            client->replies++;
             take_reply(client, &reply, span_from(input, used));
             break;
         }
@@ -371,6 +372,11 @@ struct buffer *smtp_client_output(struct smtp_client *client)
 const struct smtp_client_peer *smtp_client_peer(const struct smtp_client *client)
 {
     return &client->peer;
+}
+
+uint64_t smtp_client_replies(const struct smtp_client *client)
+{
+    return client->replies;
 }
 
 struct smtp_reply smtp_client_reply(const struct smtp_client *client)

@@ -96,6 +96,7 @@ void smtp_client_reset(struct smtp_client *client); /* READY: RSET, to see wheth
 void smtp_client_quit(struct smtp_client *client);  /* READY */
 
 struct buffer *smtp_client_output(struct smtp_client *client);
+uint64_t smtp_client_replies(const struct smtp_client *client); /* whole ones that were read */
 const struct smtp_client_peer *smtp_client_peer(const struct smtp_client *client); /* after READY */
 /* The last reply that ended something (greeting, EHLO, a protocol error of theirs: code 0 + our
  * text). */

@@ -25,7 +25,7 @@ struct deliver_connection {
     unsigned held; /* callbacks under way */
     bool freed, broken, is_connected, is_ready;
     bool is_announced; /* the owner knows that it may send */
-    bool has_moved;    /* output, or a line of a reply, since the timer was set */
+    bool has_moved;    /* output, or a whole reply, since the timer was set */
 
     /* the transaction under way */
     struct deliver_transaction *transaction;
@@ -34,6 +34,8 @@ struct deliver_connection {
     struct buffer converted;
     struct span piece; /* of the reader, not yet given to the client */
     bool wants_content, content_ended;
+    int64_t content_ms;     /* loop time: when the content began */
+    uint64_t content_bytes; /* sent since */
 };
 
 /* Whether the connection may still be used: nobody freed or broke it meanwhile. */

@@ -15,7 +15,12 @@ enum {
     OUTPUT_BYTES = 128 * 1024,
     CONVERTED_BYTES = 512 * 1024, /* four times a piece of 64 KiB, and a part's header */
     LINGER_MS = 5000,
+    CONTENT_GRACE_MS = 60 * 1000, /* before the floor of content speed counts */
+    OTHER_BYTES = 160 * 1024,     /* the client's output, a piece of content, the rest */
 };
+_Static_assert(INPUT_BYTES + OUTPUT_BYTES + CONVERTED_BYTES + OTHER_BYTES <=
+                   DELIVER_CONNECTION_BYTES,
+               "as promised");
 
 static void enter(struct deliver_connection *connection)
 {
@@ -40,6 +45,22 @@ bool deliver_connection_is_alive(const struct deliver_connection *connection)
 
 /* ---- Time ---- */
 
+/* Without progress, and not beyond the time that the floor of speed leaves for what was sent. */
+static int64_t content_limit_ms(const struct deliver_connection *connection)
+{
+    const struct deliver_settings *settings = connection->settings;
+    int64_t allowed_ms, left_ms;
+
+    if (settings->content_floor_bytes_s == 0) {
+        return settings->content_timeout_ms;
+    }
+    allowed_ms = (int64_t)(connection->content_bytes * 1000 / settings->content_floor_bytes_s);
+    allowed_ms = allowed_ms > CONTENT_GRACE_MS ? allowed_ms : CONTENT_GRACE_MS;
+    left_ms = connection->content_ms + allowed_ms - loop_now_ms(connection->loop);
+    left_ms = left_ms > 1 ? left_ms : 1; /* 0 is no limit */
+    return left_ms < settings->content_timeout_ms ? left_ms : settings->content_timeout_ms;
+}
+
 static int64_t time_limit_ms(const struct deliver_connection *connection)
 {
     const struct deliver_settings *settings = connection->settings;
@@ -53,7 +74,7 @@ static int64_t time_limit_ms(const struct deliver_connection *connection)
     case SMTP_WAIT_DATA:
         return settings->data_timeout_ms;
     case SMTP_WAIT_CONTENT:
-        return settings->content_timeout_ms;
+        return content_limit_ms(connection);
     case SMTP_WAIT_FINAL:
         return settings->final_timeout_ms;
     case SMTP_WAIT_IDLE: /* its owner's business */
@@ -147,6 +168,7 @@ void deliver_connection_flush(struct deliver_connection *connection)
     if (bytes.size > 0 && stream_write(connection->stream, bytes)) {
         buffer_consume(output, bytes.size);
         connection->has_moved = true;
+        connection->content_bytes += bytes.size;
     }
 }
 
@@ -222,8 +244,8 @@ static bool handle_event(struct deliver_connection *connection, enum smtp_client
 void deliver_connection_pump(void *context)
 {
     struct deliver_connection *connection = context;
+    uint64_t replies = smtp_client_replies(connection->client);
     bool goes_on = true;
-    size_t line_at;
 
     enter(connection);
     refuse_waiting(connection);
@@ -232,7 +254,6 @@ void deliver_connection_pump(void *context)
         struct span input = stream_input(connection->stream);
         enum smtp_client_event event = smtp_client_next(connection->client, input, &used);
 
-        connection->has_moved |= span_find(span_first(input, used), '\n', &line_at);
         stream_consume(connection->stream, used);
         goes_on = handle_event(connection, event);
         /* Held since enter: inner leaves free nothing; the analyzer loses count over callbacks. */
@@ -244,7 +265,8 @@ void deliver_connection_pump(void *context)
     }
     if (deliver_connection_is_alive(connection)) {
         deliver_connection_flush(connection);
-        /* an octet of a reply now and then keeps no connection open */
+        /* an octet or a line of a reply now and then keeps no connection open */
+        connection->has_moved |= smtp_client_replies(connection->client) != replies;
         if (connection->has_moved && (connection->transaction || !connection->is_ready)) {
             restart_timer(connection);
         }

@@ -105,6 +105,8 @@ void deliver_content_begin(struct deliver_connection *connection)
     connection->reader = spool_reader_open(connection->spool, connection->transaction->message,
                                            reader_ready, connection);
     connection->wants_content = true;
+    connection->content_ms = loop_now_ms(connection->loop);
+    connection->content_bytes = 0;
 }
 
 void deliver_content_drop(struct deliver_connection *connection)

@@ -26,7 +26,7 @@
 
 enum {
     DELIVER_ASKING = 64,    /* look-ups of MX under way */
-    DELIVER_BATCH = 1000,   /* recipients in one transaction at most, whatever the settings say */
+    DELIVER_BATCH = DELIVER_MOST_RECIPIENTS,
     DELIVER_STEP = 1000,    /* deliveries looked at before other work gets its turn */
     DELIVER_NOTICES = 1000, /* at once; expiry and refusals wait beyond that */
     DELIVER_NOTICES_WRITING = 16,

@@ -1,6 +1,26 @@
 #include "service/deliver/result.h"
 
-enum { CODE_SHUTTING_DOWN = 421 };
+enum { CODE_SHUTTING_DOWN = 421, CODE_TOO_MUCH = 552 };
+
+/*
+ * RFC 5321 section 4.5.3.1.10: some hosts say 552 for too many recipients, where 452 is meant. It
+ * is believed when the enhanced code says so, or when there is none and another recipient was
+ * taken.
+ */
+static bool is_too_many_recipients(const struct smtp_client_transaction *smtp, size_t index)
+{
+    const struct smtp_reply *reply = &smtp->recipients[index].reply;
+
+    if (reply->code != CODE_TOO_MUCH || reply->enhanced.size > 0) {
+        return reply->code == CODE_TOO_MUCH && span_equal(reply->enhanced, SPAN("5.5.3"));
+    }
+    for (size_t i = 0; i < smtp->recipient_count; i++) {
+        if (smtp_reply_is_positive(&smtp->recipients[i].reply)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 enum deliver_result deliver_result_of(const struct deliver_transaction *transaction, size_t index,
                                       bool is_late)
@@ -13,7 +33,8 @@ enum deliver_result deliver_result_of(const struct deliver_transaction *transact
     if (!transaction->content_failed && code >= 200 && code <= 299) {
         return DELIVER_RESULT_DELIVERED;
     }
-    if (!transaction->content_failed && code >= 500 && code <= 599) {
+    if (!transaction->content_failed && code >= 500 && code <= 599 &&
+        !is_too_many_recipients(&transaction->smtp, index)) {
         return DELIVER_RESULT_FAILED;
     }
     return is_late ? DELIVER_RESULT_EXPIRED : DELIVER_RESULT_DEFERRED;

@@ -9,6 +9,14 @@
 #include "policy/domains.h"
 #include "resolve/mx.h"
 
+/* What one connection can hold at most: what has come, what is not yet sent, what is being
+   converted and read; and, of its transaction, for each recipient. */
+enum {
+    DELIVER_CONNECTION_BYTES = 1024 * 1024,
+    DELIVER_CONNECTION_RECIPIENT_BYTES = 4096,
+    DELIVER_MOST_RECIPIENTS = 1000, /* of one transaction, whatever the limits say */
+};
+
 /* One place that a pool sends to. */
 struct deliver_hop {
     bool lmtp;
@@ -69,6 +77,8 @@ struct deliver_settings {
 
     int64_t connect_timeout_ms, greeting_timeout_ms, envelope_timeout_ms, data_timeout_ms,
         content_timeout_ms, final_timeout_ms, idle_ms; /* how long an unused connection is kept */
+    /* A next hop that takes a message slower than this after the first minute; 0: no floor. */
+    uint32_t content_floor_bytes_s;
 };
 
 #endif

@@ -16,6 +16,7 @@ struct receive *receive_new(const struct receive_context *context)
     }
     receive->context = *context;
     list_init(&receive->sessions);
+    list_init(&receive->farewells);
     timer_init(&receive->grace, context->loop, grace_over, receive);
     return receive;
 }
@@ -69,11 +70,15 @@ void receive_free(struct receive *receive)
     if (receive) {
         timer_cancel(&receive->grace);
         drop_all(receive);
+        receive_session_forget_farewells(receive);
         free(receive);
     }
 }
 
 struct receive_counters receive_counters(const struct receive *receive)
 {
-    return receive->counters;
+    struct receive_counters counters = receive->counters;
+
+    counters.memory_bytes = receive->memory_bytes;
+    return counters;
 }

@@ -17,11 +17,19 @@ struct receive_settings { /* a snapshot that never changes; all spans live as lo
     struct smtp_server_settings smtp;
     const struct policy *policy;
     int64_t command_timeout_ms;     /* silence between commands */
+    int64_t line_timeout_ms;        /* from a line's first octet to its end; PROXY header too */
     int64_t transaction_timeout_ms; /* from MAIL to the end of content */
     int64_t session_timeout_ms;     /* all together; checked between transactions */
     /* A message that comes slower than this after its first minute is a slow drip; 0: none. */
     uint32_t content_floor_bytes_s;
+    uint64_t memory_bytes;     /* of the transactions of all sessions: then RCPT gets 452 */
+    uint64_t queue_recipients; /* in the queue: then MAIL gets 452 */
+    uint32_t queue_segments;   /* files of the spool: the same */
 };
+
+/* What a session can hold at most beside its transaction: what has come and is not yet used, what
+   is not yet sent, itself. */
+enum { RECEIVE_SESSION_BYTES = 160 * 1024 };
 
 struct receive_listener { /* one place we listen at */
     struct span name;
@@ -53,7 +61,7 @@ void receive_free(struct receive *receive); /* drops sessions at once; NULL is f
 struct receive_counters {
     /* Since start. */
     uint64_t sessions, messages, recipients_accepted, recipients_refused, bytes, early_talkers;
-    uint64_t open; /* now */
+    uint64_t open, memory_bytes; /* now */
 };
 struct receive_counters receive_counters(const struct receive *receive);
 

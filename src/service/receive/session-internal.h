@@ -23,6 +23,9 @@ struct receive_session {
     struct timer timer;
     struct loop_task pump;
     int64_t began_ms, active_ms; /* loop time: of the session, of the last whole command */
+    int64_t line_ms;             /* since then a line is unfinished; NO_LINE: none is */
+    int64_t waiting_ms;          /* since then is_waiting */
+    uint64_t memory_bytes;       /* of the transaction, as counted in receive->memory_bytes */
 
     bool is_waiting;    /* a question or a commit is open, or the spool wants us to wait */
     bool is_committing; /* the draft is the spool's */
@@ -45,6 +48,8 @@ struct receive_session {
 struct receive {
     struct receive_context context;
     struct list sessions;
+    struct list farewells; /* closed sessions whose connections linger */
+    uint64_t memory_bytes; /* of the transactions of all sessions */
     struct receive_counters counters;
     struct timer grace;
     void (*stopped)(void *context);
@@ -52,6 +57,8 @@ struct receive {
     bool is_stopping;
 };
 
+/* Its streams go on lingering; nobody counts them any more. */
+void receive_session_forget_farewells(struct receive *receive);
 void receive_session_end(struct receive_session *session, unsigned code, const char *enhanced,
                          const char *text);
 void receive_session_free(struct receive_session *session); /* at once, nobody is told */

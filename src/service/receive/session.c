@@ -11,14 +11,24 @@
 
 enum {
     INPUT_BYTES = 64 * 1024,
-    OUTPUT_BYTES = 128 * 1024,
+    OUTPUT_BYTES = 64 * 1024,      /* the pause and all that one command can add */
     OUTPUT_HIGH_BYTES = 16 * 1024, /* more replies waiting than this: read no more commands */
+    OWN_BYTES = 24 * 1024,         /* the session itself, the start of its content */
     LINGER_MS = 5000,
-    TICK_MS = 15000,              /* at least so often a session's time limits are looked at */
     CONTENT_GRACE_MS = 60 * 1000, /* before the floor of content speed counts */
+    NO_LINE = -1,
+};
+_Static_assert(INPUT_BYTES + OUTPUT_BYTES + OWN_BYTES <= RECEIVE_SESSION_BYTES, "as promised");
+
+/* A connection that lingers after its session keeps the session's place. */
+struct farewell {
+    struct list node; /* in receive->farewells */
+    struct stream *stream;
+    struct gate_place place;
 };
 
 static void pump(void *context);
+static void watch_time(struct receive_session *session);
 
 static int64_t now_ms(const struct receive_session *session)
 {
@@ -39,6 +49,7 @@ void receive_session_free(struct receive_session *session)
         spool_commit_forget(receive->context.spool, session);
     }
     receive_transaction_reset(session);
+    receive->memory_bytes -= session->memory_bytes;
     gate_door_leave(&session->place);
     smtp_server_free(session->server);
     stream_free(session->stream);
@@ -71,9 +82,53 @@ static bool send_output(struct receive_session *session)
     return fits;
 }
 
+static void farewell_over(void *context)
+{
+    struct farewell *farewell = context;
+
+    gate_door_leave(&farewell->place);
+    list_remove(&farewell->node);
+    free(farewell);
+}
+
+static void farewell_evicted(void *context)
+{
+    struct farewell *farewell = context;
+
+    stream_free(farewell->stream);
+}
+
+void receive_session_forget_farewells(struct receive *receive)
+{
+    struct list *node;
+
+    while ((node = list_first(&receive->farewells)) != NULL) {
+        struct farewell *farewell = LIST_OF(node, struct farewell, node);
+
+        stream_when_closed(farewell->stream, NULL, NULL);
+        farewell_over(farewell);
+    }
+}
+
+/* Whoever has no place is not waited for: nothing that lingers stays uncounted. */
 static void close_politely(struct receive_session *session, const char *reason)
 {
-    stream_close(session->stream, LINGER_MS);
+    int64_t linger_ms = 0;
+
+    if (session->place.door) {
+        struct farewell *farewell = calloc(1, sizeof(*farewell));
+
+        if (!farewell) {
+            require_memory_failed();
+        }
+        farewell->stream = session->stream;
+        farewell->place = (struct gate_place){.evict = farewell_evicted, .context = farewell};
+        gate_door_move(&session->place, &farewell->place);
+        list_append(&session->receive->farewells, &farewell->node);
+        stream_when_closed(session->stream, farewell_over, farewell);
+        linger_ms = LINGER_MS;
+    }
+    stream_close(session->stream, linger_ms);
     session->stream = NULL;
     finish(session, reason);
 }
@@ -83,8 +138,10 @@ void receive_session_end(struct receive_session *session, unsigned code, const c
 {
     struct smtp_reply reply = smtp_reply_of(code, enhanced, text);
 
-    if (!session->server || session->is_waiting) {
-        finish(session, text); /* no word can be said before, or amid a question */
+    if (!session->server || session->is_waiting ||
+        stream_output_size(session->stream) > OUTPUT_HIGH_BYTES) {
+        finish(session,
+               text); /* before all words, amid a question, or to one who does not listen */
         return;
     }
     smtp_server_end(session->server, &reply);
@@ -124,23 +181,29 @@ static bool perform(struct receive_session *session, const struct smtp_server_st
         receive_report_refused(session, step);
         break;
     }
-    session->active_ms = now_ms(session);
     return true;
 }
 
-static void rest(struct receive_session *session)
+/* Nothing more can be done with what has come. False: the session is gone. */
+static bool rest(struct receive_session *session)
 {
+    if (stream_output_size(session->stream) > OUTPUT_HIGH_BYTES) {
+        return true;
+    }
     if (stream_input_ended(session->stream)) {
         finish(session, "the client closed the connection");
-    } else if (session->is_stopping && !smtp_server_is_in_transaction(session->server)) {
+        return false;
+    }
+    if (session->is_stopping && !smtp_server_is_in_transaction(session->server)) {
         session->is_stopping = false;
         receive_session_end(session, 421, "4.3.2", "service shutting down, try later");
     }
+    return true;
 }
 
-static void pump(void *context)
+/* Takes steps until one is missing. False: the session is gone. */
+static bool take_steps(struct receive_session *session)
 {
-    struct receive_session *session = context;
     enum smtp_server_step_kind last = SMTP_STEP_RESET;
 
     while (session->server && !session->is_waiting && last != SMTP_STEP_MORE) {
@@ -148,67 +211,134 @@ static void pump(void *context)
         size_t used = 0;
 
         if (stream_output_size(session->stream) > OUTPUT_HIGH_BYTES) {
-            return; /* until drained: a client that does not read its replies gets no more */
+            return true; /* until drained: who does not read his replies gets no more */
         }
         step = smtp_server_next(session->server, stream_input(session->stream), &used);
-        (void)perform(session, &step);
+        if (perform(session, &step) || buffer_size(smtp_server_output(session->server)) > 0) {
+            session->line_ms = NO_LINE; /* each whole line is a step, a reply, or both */
+            session->active_ms = now_ms(session);
+        } else if (used > 0 && session->line_ms == NO_LINE) {
+            session->line_ms = now_ms(session); /* inside a line that is too long */
+        }
         stream_consume(session->stream, used);
         if (!send_output(session)) {
             finish(session, "the client reads no replies");
-            return;
+            return false;
         }
         if (step.kind == SMTP_STEP_CLOSE) {
             close_politely(session, "closed by us");
-            return;
+            return false;
         }
         last = step.kind;
     }
     if (!session->is_waiting && last == SMTP_STEP_MORE) {
-        rest(session);
+        return rest(session);
     }
+    return true;
+}
+
+/* What the others want to know of it: its memory, and whether it could give way. */
+static void account(struct receive_session *session)
+{
+    uint64_t held = session->recipient_capacity * sizeof(*session->recipients) +
+                    arena_held(smtp_server_arena(session->server));
+    enum gate_activity activity = !smtp_server_is_in_transaction(session->server) ? GATE_IDLE
+                                  : session->is_waiting                           ? GATE_BUSY
+                                                                                  : GATE_OPEN;
+
+    session->receive->memory_bytes += held - session->memory_bytes;
+    session->memory_bytes = held;
+    gate_door_active(&session->place, activity, now_ms(session));
+}
+
+static void pump(void *context)
+{
+    struct receive_session *session = context;
+
+    if (!session->server || !take_steps(session)) {
+        return;
+    }
+    account(session);
+    if (smtp_server_is_in_content(session->server)) {
+        session->line_ms = NO_LINE;
+    } else if (session->line_ms == NO_LINE && stream_input(session->stream).size > 0 &&
+               stream_output_size(session->stream) <= OUTPUT_HIGH_BYTES) {
+        session->line_ms = now_ms(session);
+    }
+    watch_time(session);
 }
 
 /* ---- Time ---- */
 
-static int64_t tick_ms(const struct receive_session *session)
+/* One limit: how long until it is passed, if that is sooner than what was found so far. */
+static void look_at(struct receive_session *session, int64_t since_ms, int64_t limit_ms,
+                    const char *text, int64_t *left_ms, const char **late)
 {
-    int64_t limit_ms = session->settings->command_timeout_ms;
+    int64_t left = since_ms + limit_ms - now_ms(session);
 
-    return limit_ms < TICK_MS ? limit_ms : TICK_MS;
+    if (left < *left_ms) {
+        *left_ms = left;
+        *late = text;
+    }
 }
 
-/* The text of the limit that is passed, or NULL. */
-static const char *overdue(const struct receive_session *session)
+/* The limit that is passed first, and in how long; <= 0: it is passed. */
+static const char *next_limit(struct receive_session *session, int64_t *ret_left_ms)
 {
     const struct receive_settings *settings = session->settings;
-    int64_t now = now_ms(session);
+    const char *text = NULL;
+    int64_t left_ms = INT64_MAX;
 
-    if (now - session->active_ms >= settings->command_timeout_ms) {
-        return "timed out waiting for you";
+    look_at(session, session->active_ms, settings->command_timeout_ms, "timed out waiting for you",
+            &left_ms, &text);
+    if (session->line_ms != NO_LINE) {
+        look_at(session, session->line_ms, settings->line_timeout_ms, "your line comes too slowly",
+                &left_ms, &text);
     }
-    if (!session->server || !smtp_server_is_in_transaction(session->server)) {
-        return now - session->began_ms >= settings->session_timeout_ms ? "the session is too long"
-                                                                       : NULL;
+    if (session->server && smtp_server_is_in_transaction(session->server)) {
+        look_at(session, session->transaction_ms, settings->transaction_timeout_ms,
+                "the transaction takes too long", &left_ms, &text);
+    } else {
+        look_at(session, session->began_ms, settings->session_timeout_ms, "the session is too long",
+                &left_ms, &text);
     }
-    if (now - session->transaction_ms >= settings->transaction_timeout_ms) {
-        return "the transaction takes too long";
+    if (session->content_ms > 0 && settings->content_floor_bytes_s > 0) {
+        int64_t paid_ms =
+            (int64_t)(session->content_bytes * 1000 / settings->content_floor_bytes_s);
+
+        look_at(session, session->content_ms,
+                paid_ms > CONTENT_GRACE_MS ? paid_ms : CONTENT_GRACE_MS,
+                "the message comes too slowly", &left_ms, &text);
     }
-    if (session->content_ms > 0 && now - session->content_ms > CONTENT_GRACE_MS &&
-        (int64_t)session->content_bytes * 1000 / (now - session->content_ms) <
-            settings->content_floor_bytes_s) {
-        return "the message comes too slowly";
+    *ret_left_ms = left_ms;
+    return text;
+}
+
+/* While he waits for us no time of his runs; it is looked at again when that must be over. */
+static void watch_time(struct receive_session *session)
+{
+    int64_t left_ms = session->settings->line_timeout_ms;
+
+    if (!session->is_waiting) {
+        (void)next_limit(session, &left_ms);
     }
-    return NULL;
+    left_ms = left_ms > 0 ? left_ms : 0;
+    if (!timer_is_set(&session->timer) || left_ms < timer_left_ms(&session->timer)) {
+        timer_set(&session->timer, left_ms);
+    }
 }
 
 static void tick(void *context)
 {
     struct receive_session *session = context;
-    const char *text = session->is_waiting ? NULL : overdue(session);
+    int64_t left_ms = 0;
+    const char *text = session->is_waiting ? NULL : next_limit(session, &left_ms);
 
-    timer_set(&session->timer, tick_ms(session));
-    if (text) {
+    if (text && left_ms <= 0) {
+        timer_set(&session->timer, session->settings->line_timeout_ms); /* for its last words */
         receive_session_end(session, 421, "4.4.2", text);
+    } else {
+        watch_time(session);
     }
 }
 
@@ -219,18 +349,25 @@ static void evicted(void *context)
     receive_session_end(context, 421, "4.7.0", "too many connections, make room");
 }
 
+/* While a proxy has not said yet whose connection it is, it has a place of nobody's. */
+static bool enter_unknown(struct receive_session *session)
+{
+    return gate_door_enter(session->receive->context.door, &session->place, (struct ip){0},
+                           now_ms(session)) == GATE_DOOR_IN;
+}
+
 static void greet(struct receive_session *session)
 {
     struct receive *receive = session->receive;
 
     session->ask = gate_ask_new(receive->context.gate, session->client.address.ip);
     session->server = smtp_server_new(&session->settings->smtp);
-    session->place = (struct gate_place){.evict = evicted, .context = session};
-    list_init(&session->place.node);
+    session->line_ms = NO_LINE;
+    gate_door_leave(&session->place);
     receive_report_connection(session, "connected", NULL);
-    switch (gate_door_enter(receive->context.door, &session->place, session->client.address.ip)) {
+    switch (gate_door_enter(receive->context.door, &session->place, session->client.address.ip,
+                            now_ms(session))) {
     case GATE_DOOR_IN:
-        gate_door_active(&session->place, true);
         loop_soon(receive->context.loop, &session->pump);
         break;
     case GATE_DOOR_CLIENT_FULL:
@@ -301,7 +438,9 @@ void receive_accept(struct receive *receive, struct stream *stream,
                                         .listener = listener,
                                         .ended = ended,
                                         .owner = owner,
-                                        .stream = stream};
+                                        .stream = stream,
+                                        .place = {.evict = evicted, .context = session},
+                                        .line_ms = NO_LINE};
     list_init(&session->place.node);
     receive_transaction_reset(session);
     session->began_ms = session->active_ms = now_ms(session);
@@ -311,7 +450,14 @@ void receive_accept(struct receive *receive, struct stream *stream,
     receive->counters.open++;
     loop_task_init(&session->pump, pump, session);
     timer_init(&session->timer, receive->context.loop, tick, session);
-    timer_set(&session->timer, tick_ms(session));
     stream_handle(stream, &limits, &events, session);
+    if (listener->proxies) {
+        session->line_ms = session->began_ms;
+        if (!enter_unknown(session)) {
+            finish(session, "too many connections");
+            return;
+        }
+    }
+    watch_time(session);
     find_client(session);
 }

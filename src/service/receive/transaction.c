@@ -7,6 +7,7 @@
  */
 #include "service/receive/session-internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,8 +33,13 @@ static void answer(struct receive_session *session, unsigned code, const char *e
 /* Something was answered later: go on, at the loop's own pace. */
 static void go_on(struct receive_session *session)
 {
+    int64_t now = now_ms(session), waited_ms = now - session->waiting_ms;
+
+    /* The time the client had to wait for us is not his. */
+    session->transaction_ms += waited_ms;
+    session->content_ms += session->content_ms > 0 ? waited_ms : 0;
     session->is_waiting = false;
-    session->active_ms = now_ms(session);
+    session->active_ms = now;
     loop_soon(session->receive->context.loop, &session->pump);
 }
 
@@ -43,7 +49,6 @@ static void begin_transaction(struct receive_session *session, const struct mail
 {
     session->sender = sender;
     session->transaction_ms = now_ms(session);
-    gate_door_active(&session->place, false);
 }
 
 /* The one reset: after a commit, RSET, EHLO, a refusal, the end of the session. */
@@ -64,7 +69,6 @@ void receive_transaction_reset(struct receive_session *session)
     session->has_started = false;
     buffer_done(&session->start);
     buffer_init(&session->start, START_MOST_BYTES);
-    gate_door_active(&session->place, true);
 }
 
 static void add_recipient(struct receive_session *session, const struct policy_permit *permit)
@@ -117,11 +121,17 @@ static void decided(void *context, const struct policy_verdict *verdict)
     go_on(session);
 }
 
+static void wait_for_us(struct receive_session *session)
+{
+    session->is_waiting = true;
+    session->waiting_ms = now_ms(session);
+}
+
 static void ask(struct receive_session *session, const struct policy_request *request)
 {
     struct policy_verdict verdict;
 
-    session->is_waiting = true;
+    wait_for_us(session);
     if (gate_ask_start(session->ask, session->settings->policy, request,
                        smtp_server_arena(session->server), decided, session, &verdict)) {
         session->is_waiting = false;
@@ -179,6 +189,10 @@ void receive_transaction_ask_recipient(struct receive_session *session,
     struct policy_request request = request_of(session, POLICY_RELAY);
     struct mail_address target = whole_address(session, &step->recipient->address);
 
+    if (session->receive->memory_bytes > session->settings->memory_bytes) {
+        answer(session, 452, "4.3.1", "too much mail at once, try later");
+        return;
+    }
     session->asked = step->recipient;
     request.sender = step->sender->address.text;
     request.sender_domain = step->sender->address.ascii;
@@ -190,8 +204,15 @@ void receive_transaction_ask_recipient(struct receive_session *session,
 void receive_transaction_ask_sender(struct receive_session *session,
                                     const struct smtp_server_step *step)
 {
+    const struct spool *spool = session->receive->context.spool;
+
     begin_transaction(session, step->sender);
-    switch (spool_health(session->receive->context.spool)) {
+    if (spool_recipient_count(spool) >= session->settings->queue_recipients ||
+        spool_segment_count(spool) >= session->settings->queue_segments) {
+        answer(session, 452, "4.3.1", "the queue is full, try later");
+        return;
+    }
+    switch (spool_health(spool)) {
     case SPOOL_HEALTHY:
         answer(session, 250, "2.1.0", "sender ok");
         return;
@@ -295,8 +316,9 @@ void receive_transaction_append(struct receive_session *session, struct span con
     } else {
         append_start(session, content);
     }
-    session->is_waiting =
-        !session->content_failed && spool_must_wait(session->draft, may_append, session);
+    if (!session->content_failed && spool_must_wait(session->draft, may_append, session)) {
+        wait_for_us(session);
+    }
 }
 
 static void committed(void *context, int error)
@@ -305,6 +327,11 @@ static void committed(void *context, int error)
     char text[64], id[SPOOL_ID_SIZE];
 
     session->is_committing = false;
+    if (error == -ENOTRECOVERABLE) {
+        /* He is told neither yes nor no: without a reply he asks again, as after a crash. */
+        receive_session_end(session, 421, "4.3.0", "whether it is stored is not known");
+        return;
+    }
     if (error != 0) {
         answer(session, 451, "4.3.0", "the message could not be stored, try later");
     } else {
@@ -330,7 +357,7 @@ void receive_transaction_commit(struct receive_session *session)
         return;
     }
     session->draft = NULL; /* the spool's from here on */
-    session->is_waiting = true;
+    wait_for_us(session);
     session->is_committing = true;
     spool_commit(draft, &content, committed, session);
 }

@@ -12,6 +12,7 @@ enum {
     ANSWER_HIGH_BYTES = 256 * 1024,
     END_BYTES = 1024, /* of it, kept free for the last line */
     LINGER_MS = 10000,
+    REQUESTS = 8, /* at once; others wait at the door */
 };
 
 struct status_control {
@@ -20,6 +21,7 @@ struct status_control {
     const struct status_command *commands;
     void *context;
     struct list requests;
+    size_t request_count;
 };
 
 struct status_request {
@@ -41,6 +43,9 @@ static void drop(struct status_request *request)
     }
     loop_task_cancel(&request->more_task);
     list_remove(&request->node);
+    if (request->control->request_count-- == REQUESTS && request->control->listener) {
+        listener_resume(request->control->listener);
+    }
     json_decref(request->body);
     stream_free(request->stream);
     free(request);
@@ -131,6 +136,9 @@ static void accepted(void *context, struct stream *stream)
     request->stream = stream;
     loop_task_init(&request->more_task, more, request);
     list_append(&control->requests, &request->node);
+    if (++control->request_count == REQUESTS) {
+        listener_pause(control->listener);
+    }
     stream_handle(stream, &limits, &events, request);
 }
 
@@ -158,6 +166,7 @@ void status_control_close(struct status_control *control)
         return;
     }
     listener_close(control->listener);
+    control->listener = NULL;
     while ((node = list_first(&control->requests)) != NULL) {
         drop(LIST_OF(node, struct status_request, node));
     }

@@ -22,8 +22,10 @@ static void test_zeroed_and_aligned(void **state)
         assert_int_equal(large[199999], 0);
         large[199999] = 1;
         assert_true(arena_used(arena) >= 200000);
+        assert_true(arena_held(arena) >= arena_used(arena));
         arena_reset(arena);
         assert_int_equal(arena_used(arena), 0);
+        assert_true(arena_held(arena) < 2048);
     }
     arena_free(arena);
     arena_free(NULL);

@@ -34,7 +34,8 @@ static int set_up(void **state)
     memset(&house, 0, sizeof(house));
     house.limits = gate_limits_new(10);
     house.door = gate_door_new(house.limits);
-    struct gate_door_settings settings = {.connections = 4, .connections_per_client = 2};
+    struct gate_door_settings settings = {
+        .connections = 4, .connections_per_client = 2, .stall_ms = 1000};
     gate_door_set(house.door, &settings);
     for (size_t i = 0; i < PLACES; i++) {
         house.guests[i].place.evict = evict;
@@ -57,7 +58,7 @@ static int tear_down(void **state)
 
 static enum gate_door_result enter(struct house *house, size_t guest, size_t ip)
 {
-    return gate_door_enter(house->door, &house->guests[guest].place, ip_at(ip));
+    return gate_door_enter(house->door, &house->guests[guest].place, ip_at(ip), 0);
 }
 
 static void test_per_client(void **state)
@@ -78,7 +79,7 @@ static void test_unix_socket(void **state)
 {
     struct house *house = *state;
     for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(gate_door_enter(house->door, &house->guests[i].place, (struct ip){0}),
+        assert_int_equal(gate_door_enter(house->door, &house->guests[i].place, (struct ip){0}, 0),
                          GATE_DOOR_IN);
     }
     assert_int_equal(gate_door_inside(house->door), 4);
@@ -90,8 +91,10 @@ static void test_oldest_idle_gives_way(void **state)
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(enter(house, i, i), GATE_DOOR_IN);
     }
-    gate_door_active(&house->guests[0].place, false); /* busy */
-    gate_door_active(&house->guests[1].place, true);  /* idle again just now */
+    gate_door_active(&house->guests[0].place, GATE_BUSY, 0);
+    gate_door_active(&house->guests[1].place, GATE_OPEN, 0);
+    gate_door_active(&house->guests[1].place, GATE_IDLE, 0); /* idle again just now */
+    gate_door_active(&house->guests[2].place, GATE_IDLE, 0); /* talk makes it no younger */
     assert_int_equal(enter(house, 4, 4), GATE_DOOR_IN);
     assert_int_equal(house->guests[2].evicted, 1);
     assert_int_equal(gate_door_inside(house->door), 4);
@@ -99,7 +102,7 @@ static void test_oldest_idle_gives_way(void **state)
     assert_int_equal(house->guests[3].evicted, 1);
     assert_int_equal(enter(house, 6, 6), GATE_DOOR_IN);
     assert_int_equal(house->guests[1].evicted, 1);
-    gate_door_active(&house->guests[1].place, true); /* it has left: nothing happens */
+    gate_door_active(&house->guests[1].place, GATE_IDLE, 0); /* it has left: nothing happens */
     assert_int_equal(gate_door_inside(house->door), 4);
     assert_int_equal(house->guests[0].evicted, 0);
 }
@@ -109,12 +112,49 @@ static void test_full_of_busy_ones(void **state)
     struct house *house = *state;
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(enter(house, i, i), GATE_DOOR_IN);
-        gate_door_active(&house->guests[i].place, false);
+        gate_door_active(&house->guests[i].place, GATE_BUSY, 0);
     }
     assert_int_equal(enter(house, 4, 9), GATE_DOOR_FULL);
     assert_int_equal(gate_limits_inside(house->limits, ip_at(9)), 0);
     gate_door_leave(&house->guests[2].place);
     assert_int_equal(enter(house, 4, 9), GATE_DOOR_IN);
+}
+
+/* Nobody is idle: who has been silent too long in the middle of a message gives way, others never.
+ */
+static void test_stalled_gives_way(void **state)
+{
+    struct house *house = *state;
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(enter(house, i, i), GATE_DOOR_IN);
+        gate_door_active(&house->guests[i].place, i == 3 ? GATE_BUSY : GATE_OPEN, 5000);
+    }
+    gate_door_active(&house->guests[0].place, GATE_OPEN, 5500);
+    struct gate_place *newcomer = &house->guests[4].place;
+    assert_int_equal(gate_door_enter(house->door, newcomer, ip_at(4), 5999), GATE_DOOR_FULL);
+    assert_int_equal(gate_door_enter(house->door, newcomer, ip_at(4), 6000), GATE_DOOR_IN);
+    assert_int_equal(house->guests[1].evicted, 1);
+    gate_door_active(newcomer, GATE_BUSY, 6000);
+    newcomer = &house->guests[5].place;
+    assert_int_equal(gate_door_enter(house->door, newcomer, ip_at(5), 6400), GATE_DOOR_IN);
+    assert_int_equal(house->guests[2].evicted, 1);
+    assert_int_equal(house->guests[0].evicted + house->guests[3].evicted, 0);
+}
+
+/* A place that is handed on stays counted, and gives way for its new owner. */
+static void test_move(void **state)
+{
+    struct house *house = *state;
+    assert_int_equal(enter(house, 0, 1), GATE_DOOR_IN);
+    assert_int_equal(enter(house, 1, 1), GATE_DOOR_IN);
+    gate_door_move(&house->guests[0].place, &house->guests[2].place);
+    gate_door_leave(&house->guests[0].place);
+    assert_int_equal(gate_door_inside(house->door), 2);
+    assert_int_equal(enter(house, 3, 1), GATE_DOOR_CLIENT_FULL);
+    gate_door_leave(&house->guests[2].place);
+    assert_int_equal(enter(house, 3, 1), GATE_DOOR_IN);
+    gate_door_move(&house->guests[0].place, &house->guests[4].place); /* it has none to give */
+    assert_int_equal(gate_door_inside(house->door), 2);
 }
 
 /* A client at its own limit does not push others out. */
@@ -149,6 +189,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unix_socket, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_oldest_idle_gives_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_of_busy_ones, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_stalled_gives_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_move, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_client_full_evicts_nobody, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_flood, set_up, tear_down),
     };

@@ -65,7 +65,7 @@ static inline size_t fake_dns_write_rdata(uint16_t type, const char *text, uint8
         memcpy(rdata, ip.bytes, ip_bits(ip) / 8);
         return ip_bits(ip) / 8;
     }
-    if (type == DNS_MX) {
+    if (type == DNS_MX && text[0] >= '0' && text[0] <= '9') {
         char *name = NULL;
         unsigned long preference = strtoul(text, &name, 10);
         rdata[0] = (uint8_t)(preference >> 8);

@@ -57,6 +57,11 @@ static const struct {
     {"null.example", DNS_MX, "0 ."},
     {"nullplus.example", DNS_MX, "0 ."},
     {"nullplus.example", DNS_MX, "10 b.two.example"},
+    {"broken.example", DNS_MX, "x"},  /* one octet: no MX record */
+    {"broken.example", DNS_MX, "yz"}, /* a preference, and no host */
+    {"brokenplus.example", DNS_MX, "x"},
+    {"blank.example", DNS_MX, "10 a b.example"},
+    {"brokenplus.example", DNS_MX, "10 b.two.example"},
     {"slow.example", DNS_MX, NULL},
     {"bogus.example", DNS_MX, "bogus"},
     {"slowhost.example", DNS_MX, "10 h.slowhost.example"},
@@ -153,6 +158,10 @@ static void test_table(void **state)
         {"absent.example", false, RESOLVE_NONE, false, false, "", ""},
         {"null.example", false, RESOLVE_NULL_MX, false, false, "", ""},
         {"nullplus.example", false, RESOLVE_OK, false, false, "10 b.two.example 192.0.2.2",
+         "b.two.example"},
+        {"broken.example", false, RESOLVE_FAILED, false, false, "", ""},
+        {"blank.example", false, RESOLVE_UNUSABLE, false, false, "", ""},
+        {"brokenplus.example", false, RESOLVE_OK, false, false, "10 b.two.example 192.0.2.2",
          "b.two.example"},
         {"slow.example", false, RESOLVE_FAILED, false, false, "", ""},
         {"bogus.example", false, RESOLVE_FAILED, false, false, "", ""},

@@ -279,6 +279,12 @@ static void speaks_utf8_where_it_must(void **state)
           "b@d.example>\r\n",
           NULL);
     holds(&dsn, "quote", "message/rfc822\r\n\r\n", "message/global");
+    char long_one[6 + 400] = "utf-8;"; /* in ASCII it would not fit a line */
+    for (size_t i = 6; i < sizeof(long_one); i++) {
+        long_one[i] = "\xc3\xb6"[i % 2];
+    }
+    recipient.orcpt = span_of(long_one, sizeof(long_one));
+    holds(&dsn, "long", "Final-Recipient: utf-8; b", "Original-Recipient");
     recipient.orcpt = SPAN("utf-8;\xe2\x82\xac@d.example");
     holds(&dsn, "unitext", "\r\nOriginal-Recipient: utf-8; \\x{20AC}@d.example\r\n", NULL);
     dsn.smtputf8 = false;

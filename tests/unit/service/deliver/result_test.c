@@ -55,6 +55,34 @@ static void own_failure_is_no_delivery(void **state)
     assert_int_equal(deliver_result_of(&transaction, 1, false), DELIVER_RESULT_DEFERRED);
 }
 
+/* RFC 5321 section 4.5.3.1.10. */
+static void too_many_recipients_is_no_failure(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned code;
+        const char *enhanced;
+        unsigned other;
+        enum deliver_result expected;
+    } rows[] = {
+        {"says so", 552, "5.5.3", 0, DELIVER_RESULT_DEFERRED},
+        {"says so after another", 552, "5.5.3", 250, DELIVER_RESULT_DEFERRED},
+        {"says nothing after another", 552, "", 250, DELIVER_RESULT_DEFERRED},
+        {"says nothing, alone", 552, "", 0, DELIVER_RESULT_FAILED},
+        {"says nothing to all", 552, "", 552, DELIVER_RESULT_FAILED},
+        {"a full mailbox", 552, "5.2.2", 250, DELIVER_RESULT_FAILED},
+        {"another code", 550, "5.5.3", 250, DELIVER_RESULT_FAILED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct deliver_transaction transaction = transaction_of(rows[i].code, rows[i].other, 0);
+
+        recipients[0].reply.enhanced = span_text(rows[i].enhanced);
+        assert_row(rows[i].name, deliver_result_of(&transaction, 0, false) == rows[i].expected);
+    }
+}
+
 static void feels_the_mood(void **state)
 {
     static const struct {
@@ -107,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classifies),
         cmocka_unit_test(own_failure_is_no_delivery),
+        cmocka_unit_test(too_many_recipients_is_no_failure),
         cmocka_unit_test(feels_the_mood),
         cmocka_unit_test(notices_stale_connections),
     };
