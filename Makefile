@@ -4,9 +4,13 @@
 #   make test         everything; the last line is `N passed, M failed`
 #   make check        the quick part: unit, simulation and house tests
 #   make lint         clang-format and clang-tidy
-#   make san          unit, simulation and scenario tests under ASan and UBSan
-#   make sim          the simulation with SEEDS seeds (make sim SEEDS=100000)
-#   make fuzz         each fuzz target for FUZZ_SECONDS
+#   make san          unit, simulation, scenario, hostile and fuzz corpus tests under ASan and UBSan
+#   make sim          the simulation with SEEDS seeds (make sim SEEDS=100000 JOBS=2)
+#   make planted      bugs planted in a copy of the tree: the simulation must find each
+#   make soak         a day of mixed load and trouble; SECONDS=600 for less (bench/soak)
+#   make crash        kills, power cuts, full disks, faults, at full size (tests/crash/README.md)
+#   make fuzz         each fuzz target for FUZZ_SECONDS (60), JOBS at a time
+#   make coverage     lines and branches that the tests run; what spool/ and policy/ never do
 #   make bench        side by side with others
 #   make install      DESTDIR and PREFIX as usual
 
@@ -23,7 +27,7 @@ define run_tests
 	tools/summary $(1) && exit $$status
 endef
 
-.PHONY: build packages demo test check lint san sim fuzz bench install clean
+.PHONY: build packages demo test check lint san sim planted crash soak fuzz coverage bench install clean
 
 build: packages
 	@tools/configure build --prefix $(PREFIX)
@@ -54,16 +58,38 @@ san:
 	@$(PACKAGES) all
 	@tools/configure build-san -Db_sanitize=address,undefined -Dwerror=false
 	@ninja -C build-san -j $(JOBS)
-	$(call run_tests,build-san,--suite unit --suite sim --suite scenario)
+	$(call run_tests,build-san,--suite unit --suite sim --suite scenario --suite fuzz \
+		--suite hostile)
 
 sim: build
-	@build/tests/sim/world-sim -q -n $(SEEDS)
+	@build/tests/sim/world-sim -q -j $(JOBS) -n $(SEEDS)
+
+planted:
+	@$(PACKAGES) all
+	@tests/sim/planted/run -j $(JOBS)
+
+crash:
+	@$(PACKAGES) all
+	@tools/configure build --prefix $(PREFIX)
+	@ninja -C build -j $(JOBS)
+	@tests/crash/run
+
+soak: build
+	@OPENRELAY=build/openrelay bench/soak
 
 fuzz:
 	@$(PACKAGES) all
-	@CC=clang tools/configure build-fuzz -Dfuzz=true
+	@CC=clang tools/configure build-fuzz -Dfuzz=true -Dwerror=false
 	@ninja -C build-fuzz -j $(JOBS) fuzzers
-	@tools/fuzz build-fuzz $(FUZZ_SECONDS)
+	@tools/fuzz --jobs $(JOBS) build-fuzz $(FUZZ_SECONDS)
+
+coverage:
+	@$(PACKAGES) all
+	@CC=clang tools/configure build-coverage -Dwerror=false -Doptimization=1 \
+		"-Dc_args=-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation" \
+		-Dc_link_args=-fprofile-instr-generate
+	@ninja -C build-coverage -j $(JOBS)
+	@tools/coverage --check build-coverage
 
 bench: build
 	@bench/run
@@ -72,4 +98,4 @@ install: build
 	@meson install -C build --no-rebuild
 
 clean:
-	rm -rf build build-lint build-san build-fuzz
+	rm -rf build build-lint build-san build-fuzz build-coverage

@@ -165,17 +165,18 @@ static void write_steps(struct sim_client *client)
     }
 }
 
-/* A transaction that is given up before its content: nothing of it may be left. */
+/* A transaction that is given up before its end: nothing of it may be left. */
 static void write_decoy(struct sim_client *client)
 {
-    static const char *const STEPS[] = {"MAIL FROM:<decoy@home.example.net>\r\n",
-                                        "RCPT TO:<decoy@d0.example.org>\r\n"};
-    bool by_rset = sim_chance(client->sim, 500);
+    static const char *const STEPS[] = {
+        "MAIL FROM:<decoy@home.example.net> RET=HDRS ENVID=decoy BODY=8BITMIME\r\n",
+        "RCPT TO:<decoy@d0.example.org> NOTIFY=NEVER ORCPT=rfc822;decoy@d0.example.org\r\n",
+        "BDAT 16\r\nSubject: decoy\r\n"};
+    static const char *const ENDS[] = {"RSET\r\n", "EHLO client.example.net\r\n"};
 
     client->phase = PHASE_DECOY;
-    write_text(client, client->decoy < 2 ? STEPS[client->decoy]
-                       : by_rset         ? "RSET\r\n"
-                                         : "EHLO client.example.net\r\n");
+    client->decoy += client->decoy == 2 && (!client->may_chunk || sim_chance(client->sim, 500));
+    write_text(client, client->decoy < 3 ? STEPS[client->decoy] : ENDS[sim_below(client->sim, 2)]);
     client->decoy++;
 }
 
@@ -262,6 +263,10 @@ static void content_reply(struct sim_client *client, int code)
         enum sim_outcome outcome = code / 100 == 2 ? SIM_ACCEPTED : SIM_REFUSED;
 
         sim_event_cancel(&client->pause);
+        client->letter->outcome = outcome;
+        if (outcome == SIM_ACCEPTED && client->settings.accepted != NULL) {
+            client->settings.accepted(client->settings.context, client->letter);
+        }
         end_letter(client, outcome, code);
     }
 }
@@ -297,7 +302,7 @@ static void handle_reply(struct sim_client *client, int code)
         }
         break;
     case PHASE_DECOY:
-        if (client->decoy < 3) {
+        if (client->decoy < 4) {
             write_decoy(client);
         } else {
             next_letter(client);

@@ -40,8 +40,11 @@ struct sim_client_settings {
     bool chunks;        /* BDAT, if it is offered */
     bool lazy;          /* writes its content in pieces, with pauses */
     bool vanishes;      /* closes without QUIT */
-    bool changes_mind;  /* begins another transaction first, and gives it up by RSET or EHLO */
+    bool changes_mind;  /* begins another transaction first, and gives it up */
     const char *prefix; /* written first; a PROXY header */
+    /* Called when the 250 that makes a letter the program's has been read; may be NULL. */
+    void (*accepted)(void *context, const struct sim_letter *letter);
+    void *context;
 };
 
 struct sim_client;

@@ -14,7 +14,7 @@
 
 enum { MINUTE_MS = 60 * 1000, CONTENT_BYTES = 100 * 1024 };
 
-enum manner { BEHAVES, DRIPS_GREETING, SAYS_250_EARLY };
+enum manner { BEHAVES, DRIPS_GREETING, DRIPS_LINES, READS_SLOWLY, SAYS_250_EARLY };
 
 struct world {
     struct sim *sim;
@@ -55,6 +55,12 @@ static void later(void *context)
     if (world->manner == DRIPS_GREETING) {
         say("2");
         sim_event_set(&world->event, 50LL * SIM_SECOND);
+    } else if (world->manner == DRIPS_LINES) {
+        say("220-and so on\r\n");
+        sim_event_set(&world->event, 50LL * SIM_SECOND);
+    } else if (world->manner == READS_SLOWLY) {
+        sim_end_consume(world->end, span_first(sim_end_input(world->end), 200).size);
+        sim_event_set(&world->event, 20LL * SIM_SECOND);
     } else {
         say("250 2.0.0 stored\r\n");
     }
@@ -65,7 +71,7 @@ static void take_command(struct span line)
     if (span_starts_nocase(line, SPAN("DATA"))) {
         say("354 go on\r\n");
         world->in_content = true;
-        if (world->manner == SAYS_250_EARLY) {
+        if (world->manner == SAYS_250_EARLY || world->manner == READS_SLOWLY) {
             sim_event_set(&world->event, SIM_SECOND);
         }
     } else if (span_starts_nocase(line, SPAN("EHLO"))) {
@@ -114,7 +120,7 @@ static void accepted(void *context, struct sim_end *end)
     (void)context;
     world->end = end;
     sim_end_handle(end, &handler, world);
-    if (world->manner == DRIPS_GREETING) {
+    if (world->manner == DRIPS_GREETING || world->manner == DRIPS_LINES) {
         later(NULL);
     } else {
         say("220 mx.example\r\n");
@@ -220,6 +226,7 @@ static void begin_world(enum manner manner)
                                                 .envelope_timeout_ms = 5LL * MINUTE_MS,
                                                 .data_timeout_ms = 2LL * MINUTE_MS,
                                                 .content_timeout_ms = 3LL * MINUTE_MS,
+                                                .content_floor_bytes_s = 100,
                                                 .final_timeout_ms = 10LL * MINUTE_MS};
     world->recipient.recipient.address.text = SPAN("x@one.example");
     world->transaction = (struct deliver_transaction){
@@ -269,6 +276,27 @@ static void slow_drip_times_out(void **state)
     end_world();
 }
 
+/* Nor is a line now and then of a reply that never ends. */
+static void slow_lines_time_out(void **state)
+{
+    (void)state;
+    begin_world(DRIPS_LINES);
+    assert_true(wait_for(&world->is_broken, 6LL * MINUTE_MS));
+    assert_int_equal(world->error, -ETIMEDOUT);
+    end_world();
+}
+
+/* Ten octets a second: always some progress, and yet no end. At a hundred it is not waited for. */
+static void slow_reader_times_out(void **state)
+{
+    (void)state;
+    begin_world(READS_SLOWLY);
+    assert_true(wait_for(&world->is_broken, 30LL * MINUTE_MS));
+    assert_int_equal(world->error, -ETIMEDOUT);
+    assert_int_equal(world->recipient.reply.code, 0);
+    end_world();
+}
+
 /* "Stored", while most of the message still waits on our side: nobody has it. */
 static void early_250_is_none(void **state)
 {
@@ -285,6 +313,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(delivers),
         cmocka_unit_test(slow_drip_times_out),
+        cmocka_unit_test(slow_lines_time_out),
+        cmocka_unit_test(slow_reader_times_out),
         cmocka_unit_test(early_250_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

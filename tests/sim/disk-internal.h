@@ -27,7 +27,8 @@ struct sim_pending { /* written and not synced */
 
 struct sim_file {
     struct list node;
-    char *name; /* NULL: removed */
+    char *name;     /* NULL: removed */
+    char *old_name; /* what it may be called again after a power failure; NULL: nothing else */
     struct sim_content seen, durable;
     struct list pending;
 };
@@ -42,7 +43,11 @@ struct sim_disk {
     struct sim_disk_settings settings;
     struct list files;
     struct sim_fault faults[SIM_DISK_ACTS];
+    uint64_t fault_counts[SIM_DISK_ACTS];
     bool ignores_syncs;
+    struct sim_disk_trap trap;
+    uint64_t calls, trapped, trap_base;
+    enum sim_disk_call trapped_first;
     struct disk *program; /* who has it open */
 };
 
@@ -60,6 +65,9 @@ void sim_file_half_sync(struct sim_disk *disk, struct sim_file *file);
 
 /* Does this act fail now? -errno, or 0. */
 int sim_disk_fault(struct sim_disk *disk, enum sim_disk_act act);
+
+/* One more call: 0, or -errno. *ret_is_short (may be NULL): it does a part. */
+int sim_disk_call(struct sim_disk *disk, enum sim_disk_call call, bool *ret_is_short);
 
 /* disk_program.c: which disk disk_open finds; the request under way is half done, the others are
  * forgotten. */

@@ -123,6 +123,29 @@ struct sim_file *sim_file_find(const struct sim_disk *disk, const char *name)
     return NULL;
 }
 
+/* A change of names that was not synced: after a power failure one or the other is there. */
+static void settle_names(struct sim_disk *disk)
+{
+    struct list *node, *next;
+
+    for (node = disk->files.next; node != &disk->files; node = next) {
+        struct sim_file *file = LIST_OF(node, struct sim_file, node);
+        bool goes_back = file->old_name != NULL && sim_chance(disk->sim, 500);
+
+        next = node->next;
+        if (goes_back && sim_file_find(disk, file->old_name) == NULL) {
+            free(file->name);
+            file->name = file->old_name;
+            file->old_name = NULL;
+        }
+        free(file->old_name);
+        file->old_name = NULL;
+        if (file->name == NULL) {
+            sim_file_remove(file);
+        }
+    }
+}
+
 struct sim_file *sim_file_new(struct sim_disk *disk, const char *name, uint64_t size)
 {
     struct sim_file *file = sim_allocate(sizeof(*file));
@@ -155,6 +178,7 @@ void sim_file_remove(struct sim_file *file)
     content_done(&file->durable);
     list_remove(&file->node);
     free(file->name);
+    free(file->old_name);
     free(file);
 }
 
@@ -223,7 +247,7 @@ void sim_disk_fail(struct sim_disk *disk, enum sim_disk_act act, unsigned after,
     disk->faults[act] = (struct sim_fault){.after = after, .times = times, .error = error};
 }
 
-int sim_disk_fault(struct sim_disk *disk, enum sim_disk_act act)
+static int choose_fault(struct sim_disk *disk, enum sim_disk_act act)
 {
     struct sim_fault *fault = &disk->faults[act];
 
@@ -239,6 +263,68 @@ int sim_disk_fault(struct sim_disk *disk, enum sim_disk_act act)
         return act != SIM_DISK_READ && sim_chance(disk->sim, 500) ? -ENOSPC : -EIO;
     }
     return 0;
+}
+
+int sim_disk_fault(struct sim_disk *disk, enum sim_disk_act act)
+{
+    int error = choose_fault(disk, act);
+
+    disk->fault_counts[act] += error != 0 ? 1 : 0;
+    return error;
+}
+
+uint64_t sim_disk_faults(const struct sim_disk *disk, enum sim_disk_act act)
+{
+    return disk->fault_counts[act];
+}
+
+void sim_disk_set_trap(struct sim_disk *disk, const struct sim_disk_trap *trap)
+{
+    disk->trap = trap == NULL ? (struct sim_disk_trap){0} : *trap;
+    disk->trap_base = disk->calls;
+    disk->trapped = 0;
+}
+
+uint64_t sim_disk_calls(const struct sim_disk *disk)
+{
+    return disk->calls;
+}
+
+uint64_t sim_disk_trapped(const struct sim_disk *disk, enum sim_disk_call *ret_call)
+{
+    *ret_call = disk->trapped_first;
+    return disk->trapped;
+}
+
+static bool is_trapped(const struct sim_disk *disk, enum sim_disk_call call)
+{
+    bool moves_bytes = call == SIM_CALL_PWRITEV || call == SIM_CALL_PREAD;
+    uint64_t number = disk->calls - disk->trap_base;
+
+    if (disk->trap.number == 0 || (disk->trap.is_short && !moves_bytes)) {
+        return false;
+    }
+    if (disk->trapped == 0) {
+        return number == disk->trap.number;
+    }
+    return call == disk->trapped_first && disk->trapped < disk->trap.times;
+}
+
+int sim_disk_call(struct sim_disk *disk, enum sim_disk_call call, bool *ret_is_short)
+{
+    bool moves_bytes = call == SIM_CALL_PWRITEV || call == SIM_CALL_PREAD;
+
+    disk->calls++;
+    if (!is_trapped(disk, call)) {
+        return 0;
+    }
+    disk->trapped_first = disk->trapped == 0 ? call : disk->trapped_first;
+    disk->trapped++;
+    if (disk->trap.is_short && ret_is_short != NULL) {
+        *ret_is_short = true;
+    }
+    return moves_bytes && (disk->trap.error == -EINTR || disk->trap.is_short) ? 0
+                                                                              : disk->trap.error;
 }
 
 void sim_disk_ignore_syncs(struct sim_disk *disk, bool ignore)
@@ -259,6 +345,7 @@ void sim_disk_lose_power(struct sim_disk *disk)
     struct list *node;
 
     sim_disk_kill_program(disk);
+    settle_names(disk);
     for (node = disk->files.next; node != &disk->files; node = node->next) {
         struct sim_file *file = LIST_OF(node, struct sim_file, node);
 
@@ -291,6 +378,43 @@ size_t sim_disk_files(const struct sim_disk *disk)
         count++;
     }
     return count;
+}
+
+/* Over the border of two pages too. */
+static bool content_has(const struct sim_content *content, struct span bytes)
+{
+    uint8_t border[2 * 64];
+
+    require(bytes.size > 0 && bytes.size <= sizeof(border) / 2);
+    for (size_t i = 0; i < content->page_count; i++) {
+        uint64_t end = (i + 1) * SIM_DISK_PAGE, half = bytes.size - 1;
+
+        if (content->pages[i] == NULL) {
+            continue;
+        }
+        if (memmem(content->pages[i], SIM_DISK_PAGE, bytes.data, bytes.size) != NULL) {
+            return true;
+        }
+        if (end + half <= content->size) {
+            sim_content_read(content, end - half, border, 2 * half);
+            if (memmem(border, 2 * half, bytes.data, bytes.size) != NULL) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool sim_disk_has_durable(const struct sim_disk *disk, struct span bytes)
+{
+    const struct list *node;
+
+    for (node = disk->files.next; node != &disk->files; node = node->next) {
+        if (content_has(&LIST_OF(node, const struct sim_file, node)->durable, bytes)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool sim_disk_damage(struct sim_disk *disk, const char *name, uint64_t offset, uint8_t mask)

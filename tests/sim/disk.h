@@ -31,6 +31,36 @@ struct sim_disk_settings *sim_disk_settings(struct sim_disk *disk);
 void sim_disk_fail(struct sim_disk *disk, enum sim_disk_act act, unsigned after, unsigned times,
                    int error);
 
+/* The system calls that the disk of the program would make. */
+enum sim_disk_call {
+    SIM_CALL_OPEN,
+    SIM_CALL_FALLOCATE,
+    SIM_CALL_PWRITEV,
+    SIM_CALL_FDATASYNC,
+    SIM_CALL_RENAME,
+    SIM_CALL_FSYNC_FOLDER,
+    SIM_CALL_UNLINK,
+    SIM_CALL_PREAD,
+    SIM_CALL_STATVFS,
+    SIM_CALLS,
+};
+
+/*
+ * The `number`-th call from now on (1: the next) fails with `error` (-errno), and so do the
+ * `times` - 1 calls of the same kind after it. `is_short`: a write leaves a part and then fails, a
+ * read ends early; other calls do not fail. Reads and writes that are interrupted go on, as the
+ * real ones do.
+ */
+struct sim_disk_trap {
+    uint64_t number, times;
+    int error;
+    bool is_short;
+};
+void sim_disk_set_trap(struct sim_disk *disk, const struct sim_disk_trap *trap); /* NULL: none */
+uint64_t sim_disk_calls(const struct sim_disk *disk);                            /* so far */
+/* What the trap has made fail: how often, and the first. */
+uint64_t sim_disk_trapped(const struct sim_disk *disk, enum sim_disk_call *ret_call);
+
 /* The program is gone: what it asked for and was not yet done is forgotten, or half done. */
 void sim_disk_kill_program(struct sim_disk *disk);
 /* The power is gone too. */
@@ -40,6 +70,9 @@ void sim_disk_lose_power(struct sim_disk *disk);
 void sim_disk_ignore_syncs(struct sim_disk *disk, bool ignore);
 
 size_t sim_disk_files(const struct sim_disk *disk);
+uint64_t sim_disk_faults(const struct sim_disk *disk, enum sim_disk_act act); /* that came */
+/* True if these bytes would be left in some file after a power failure. */
+bool sim_disk_has_durable(const struct sim_disk *disk, struct span bytes);
 /* Turns a bit of what is there, for tests of damage. False if there is no such byte. */
 bool sim_disk_damage(struct sim_disk *disk, const char *name, uint64_t offset, uint8_t mask);
 

@@ -90,7 +90,9 @@ static void write_parts(const struct request *request, uint64_t size)
 static int64_t do_sync(struct disk *disk, struct sim_file *file)
 {
     int error = sim_disk_fault(disk->of, SIM_DISK_SYNC);
+    int trapped = sim_disk_call(disk->of, SIM_CALL_FDATASYNC, NULL);
 
+    error = error == 0 ? trapped : error;
     disk->totals.syncs++;
     if (error != 0) {
         sim_file_half_sync(disk->of, file);
@@ -106,9 +108,14 @@ static int64_t do_write(struct disk *disk, struct request *request)
 {
     uint64_t size = parts_size(request);
     int error = sim_disk_fault(disk->of, SIM_DISK_WRITE);
+    bool is_short = false;
 
     if (request->file->file == NULL) {
         return -EBADF;
+    }
+    if (error == 0) {
+        error = sim_disk_call(disk->of, SIM_CALL_PWRITEV, &is_short);
+        error = is_short ? -ENOSPC : error; /* the rest does not fit */
     }
     disk->totals.writes++;
     if (error != 0) {
@@ -122,10 +129,19 @@ static int64_t do_write(struct disk *disk, struct request *request)
 
 static int64_t do_create(struct disk *disk, struct request *request)
 {
+    static const enum sim_disk_call CALLS[] = {SIM_CALL_OPEN,    SIM_CALL_FALLOCATE,
+                                               SIM_CALL_PWRITEV, SIM_CALL_FDATASYNC,
+                                               SIM_CALL_RENAME,  SIM_CALL_FSYNC_FOLDER};
     int error = sim_disk_fault(disk->of, SIM_DISK_CREATE);
 
+    for (size_t i = 0; i < sizeof(CALLS) / sizeof(CALLS[0]) && error == 0; i++) {
+        bool is_short = false;
+
+        error = sim_disk_call(disk->of, CALLS[i], &is_short);
+        error = is_short ? -ENOSPC : error;
+    }
     if (error != 0) {
-        return error;
+        return error; /* what there was of it is removed again */
     }
     if (sim_file_find(disk->of, request->file->name) != NULL) {
         return -EEXIST;
@@ -138,10 +154,44 @@ static int64_t do_create(struct disk *disk, struct request *request)
     return 0;
 }
 
+/* Until the folder is synced nobody knows which of its names a file has after a power failure. */
+static void set_old_name(struct sim_file *file)
+{
+    if (file->old_name == NULL) {
+        file->old_name = file->name;
+    } else {
+        free(file->name);
+    }
+    file->name = NULL;
+}
+
+static int sync_folder(struct disk *disk)
+{
+    int error = sim_disk_call(disk->of, SIM_CALL_FSYNC_FOLDER, NULL);
+    struct list *node, *next;
+
+    if (error != 0) {
+        return error;
+    }
+    for (node = disk->of->files.next; node != &disk->of->files; node = next) {
+        struct sim_file *file = LIST_OF(node, struct sim_file, node);
+
+        next = node->next;
+        free(file->old_name);
+        file->old_name = NULL;
+        if (file->name == NULL) {
+            sim_file_remove(file);
+        }
+    }
+    return 0;
+}
+
 static int64_t do_rename(struct disk *disk, struct request *request)
 {
     struct sim_file *file = request->file->file;
     struct sim_file *other = sim_file_find(disk->of, request->name);
+    int error;
+    char *name;
 
     if (file == NULL) {
         return -EBADF;
@@ -149,38 +199,53 @@ static int64_t do_rename(struct disk *disk, struct request *request)
     if (other != NULL && other != file) {
         return -EEXIST;
     }
-    free(file->name);
-    file->name = strdup(request->name);
-    if (file->name == NULL) {
+    error = sim_disk_call(disk->of, SIM_CALL_RENAME, NULL);
+    if (error != 0) {
+        return error;
+    }
+    name = strdup(request->name);
+    if (name == NULL) {
         require_memory_failed();
     }
-    return 0;
+    set_old_name(file);
+    file->name = name;
+    return sync_folder(disk);
 }
 
 static int64_t do_remove(struct disk *disk, struct request *request)
 {
     struct sim_file *file = request->file->file;
+    int error;
 
     if (file == NULL) {
         return -EBADF;
     }
+    error = sim_disk_call(disk->of, SIM_CALL_UNLINK, NULL);
+    if (error != 0) {
+        return error;
+    }
     disk->of->settings.free_bytes += file->seen.size;
-    sim_file_remove(file);
+    set_old_name(file);
     request->file->file = NULL;
-    return 0;
+    return sync_folder(disk);
 }
 
 static int64_t do_read(struct disk *disk, struct request *request)
 {
     const struct sim_file *file = request->file->file;
     int error = sim_disk_fault(disk->of, SIM_DISK_READ);
+    bool is_short = false;
     uint64_t left;
 
+    if (error == 0) {
+        error = sim_disk_call(disk->of, SIM_CALL_PREAD, &is_short);
+    }
     if (file == NULL || error != 0) {
         return file == NULL ? -EBADF : error;
     }
     left = request->offset < file->seen.size ? file->seen.size - request->offset : 0;
     left = left < request->size ? left : request->size;
+    left = is_short ? left / 2 : left;
     if (left > 0) {
         sim_content_read(&file->seen, request->offset, request->buffer, left);
     }
@@ -219,6 +284,8 @@ static void finish(struct disk *disk, struct request *request)
 {
     list_remove(&request->node);
     request->result = perform(disk, request);
+    sim_trace(disk->of->sim, &request->offset, sizeof(request->offset));
+    sim_trace(disk->of->sim, &request->result, sizeof(request->result));
     if (request->kind == KIND_REMOVE || request->kind == KIND_CLOSE) {
         drop(request->file); /* the owner's handle */
     }
@@ -293,11 +360,16 @@ static void tell(void *context)
 int disk_open(struct loop *loop, const char *folder, struct disk **ret_disk)
 {
     struct disk *disk;
+    int error;
 
     (void)folder;
     require(bound != NULL);
     if (bound->program != NULL) {
         return -EWOULDBLOCK;
+    }
+    error = sim_disk_call(bound, SIM_CALL_OPEN, NULL); /* the folder */
+    if (error != 0) {
+        return error;
     }
     disk = sim_allocate(sizeof(*disk));
     disk->of = bound;
@@ -375,9 +447,11 @@ int disk_each(struct disk *disk, void (*visit)(void *context, const char *name),
     for (node = disk->of->files.next; node != &disk->of->files; node = node->next) {
         const struct sim_file *file = LIST_OF(node, const struct sim_file, node);
 
-        visit(context, file->name);
+        if (file->name != NULL) {
+            visit(context, file->name);
+        }
     }
-    return 0;
+    return sim_disk_call(disk->of, SIM_CALL_OPEN, NULL);
 }
 
 static struct disk_file *new_handle(struct disk *disk, const char *name, struct sim_file *file)
@@ -397,9 +471,14 @@ static struct disk_file *new_handle(struct disk *disk, const char *name, struct 
 int disk_file_open(struct disk *disk, const char *name, struct disk_file **ret_file)
 {
     struct sim_file *file = sim_file_find(disk->of, name);
+    int error;
 
     if (file == NULL) {
         return -ENOENT;
+    }
+    error = sim_disk_call(disk->of, SIM_CALL_OPEN, NULL);
+    if (error != 0) {
+        return error;
     }
     *ret_file = new_handle(disk, name, file);
     return 0;
@@ -503,7 +582,9 @@ void disk_file_read(struct disk_file *file, uint64_t offset, void *buffer, size_
 
 int64_t disk_free_bytes(struct disk *disk)
 {
-    return (int64_t)disk->of->settings.free_bytes;
+    int error = sim_disk_call(disk->of, SIM_CALL_STATVFS, NULL);
+
+    return error != 0 ? error : (int64_t)disk->of->settings.free_bytes;
 }
 
 struct disk_counters disk_counters(const struct disk *disk)

@@ -29,7 +29,7 @@ struct record {
     char name[NAME_SIZE];
     uint16_t type;
     enum dns_status status;
-    bool is_late;
+    bool is_late, alternates;
     char target[NAME_SIZE]; /* of a CNAME */
     uint8_t rdata[512];
     size_t size;
@@ -55,7 +55,7 @@ struct dns_query {
     struct dns *dns;
     char name[NAME_SIZE];
     uint16_t type;
-    bool failed;
+    bool failed, lies;
     void (*answered)(void *context, const struct dns_answer *answer);
     void *context;
     struct sim_event event;
@@ -172,8 +172,10 @@ static bool set_alias(struct record *record, const char *data)
 static bool set_failure(struct record *record, const char *type)
 {
     record->is_late = strcasecmp(type, "TIMEOUT") == 0;
+    record->alternates = strcasecmp(type, "ALTERNATES") == 0;
     record->status = strcasecmp(type, "BOGUS") == 0 ? DNS_BOGUS : DNS_FAILED;
-    return record->is_late || record->status == DNS_BOGUS || strcasecmp(type, "SERVFAIL") == 0;
+    return record->is_late || record->alternates || record->status == DNS_BOGUS ||
+           strcasecmp(type, "SERVFAIL") == 0;
 }
 
 static bool set_record(struct record *record, const char *type, const char *data)
@@ -210,13 +212,16 @@ static bool set_record(struct record *record, const char *type, const char *data
 bool sim_dns_add(struct sim_dns *dns, const char *name, const char *type, const char *data)
 {
     struct record *record = sim_allocate(sizeof(*record));
+    bool is_cut = strncmp(type, "CUT ", 4) == 0;
 
     list_init(&record->node);
+    type += is_cut ? 4 : 0;
     if (!copy_name(span_text(name), record->name) ||
         !set_record(record, type, data == NULL ? "" : data)) {
         free(record);
         return false;
     }
+    record->size -= is_cut ? 1 : 0;
     list_append(&dns->records, &record->node);
     return true;
 }
@@ -291,6 +296,98 @@ static void forget(struct dns_query *query)
     free(query);
 }
 
+/* ---- Lies ---- */
+
+enum lie {
+    LIE_NO_NAME,
+    LIE_NO_DATA,
+    LIE_BOGUS,
+    LIE_CUT,
+    LIE_OTHER_NAME,
+    LIE_MANY,
+    LIE_GARBAGE,
+    LIE_ADDRESS,
+    LIES,
+};
+
+static const char *const LIE_NAMES[LIES] = {
+    "dns: denies a name", "dns: denies a type",
+    "dns: bogus",         "dns: records cut short",
+    "dns: another name",  "dns: 64 records",
+    "dns: garbage",       "dns: an address of ours or nobody's",
+};
+
+void sim_dns_expect_lies(struct sim *sim)
+{
+    for (int i = 0; i < LIES; i++) {
+        sim_expect(sim, LIE_NAMES[i]);
+    }
+}
+
+/* Of A: where nobody may be sent. Of MX: our own name, and one that is an address. */
+static struct span false_record(struct sim_dns *dns, uint16_t type)
+{
+    static const uint8_t ADDRESSES[][4] = {
+        {127, 0, 0, 1}, {192, 0, 2, 1}, {0, 0, 0, 0}, {224, 0, 0, 1}, {169, 254, 1, 1}};
+    static const uint8_t LOOPBACK[16] = {[15] = 1};
+
+    if (type == TYPE_A) {
+        return span_of(ADDRESSES[sim_below(dns->sim, 5)], 4);
+    }
+    if (type == TYPE_AAAA) {
+        return span_of(LOOPBACK, sizeof(LOOPBACK));
+    }
+    return sim_chance(dns->sim, 500) ? SPAN("\0\5\5relay\7example\3net\0")
+                                     : SPAN("\0\1\3127\0010\0010\0011\0");
+}
+
+static void lie(struct sim_dns *dns, struct found *found, uint16_t type, struct dns_answer *answer)
+{
+    static const uint8_t GARBAGE[300] = {0, 10, 0xc0, 0x0c, 63};
+    enum lie chosen = (enum lie)sim_below(dns->sim, LIES);
+
+    if (found->count == 0 && (chosen == LIE_CUT || chosen == LIE_MANY)) {
+        chosen = LIE_GARBAGE;
+    }
+    sim_reached(dns->sim, LIE_NAMES[chosen]);
+    answer->status = DNS_OK;
+    switch (chosen) {
+    case LIE_NO_NAME:
+        answer->status = DNS_NO_NAME;
+        break;
+    case LIE_NO_DATA:
+        answer->status = DNS_NO_DATA;
+        break;
+    case LIE_BOGUS:
+        answer->status = DNS_BOGUS;
+        break;
+    case LIE_CUT:
+        for (size_t i = 0; i < found->count; i++) {
+            found->records[i].size -= 1;
+        }
+        break;
+    case LIE_OTHER_NAME:
+        answer->canonical = SPAN("somebody-else.example.com");
+        answer->status = found->count > 0 ? DNS_OK : DNS_NO_DATA;
+        break;
+    case LIE_MANY:
+        for (; found->count < RECORD_LIMIT; found->count++) {
+            found->records[found->count] = found->records[0];
+        }
+        break;
+    case LIE_GARBAGE:
+        found->records[0] = span_of(GARBAGE, sim_below(dns->sim, sizeof(GARBAGE) + 1));
+        found->count = 1;
+        break;
+    case LIE_ADDRESS:
+    case LIES:
+        found->records[0] = false_record(dns, type);
+        found->count = 1;
+        break;
+    }
+    answer->record_count = answer->status == DNS_OK ? found->count : 0;
+}
+
 static void tell(void *context)
 {
     struct dns_query *query = context;
@@ -310,10 +407,15 @@ static void tell(void *context)
     answer.records = found.records;
     answer.record_count = found.count;
     if (found.failure != NULL) {
-        answer.status = found.failure->status;
+        answer.status = found.failure->alternates && dns->questions % 2 == 0
+                            ? DNS_NO_NAME
+                            : found.failure->status;
         answer.record_count = 0;
     } else if (!query->failed && found.alias == NULL) {
         answer.status = found.count > 0 ? DNS_OK : found.name_exists ? DNS_NO_DATA : DNS_NO_NAME;
+    }
+    if (query->lies) {
+        lie(dns, &found, query->type, &answer);
     }
     forget(query);
     answered(asker, &answer);
@@ -375,6 +477,7 @@ static int64_t choose_delay(struct dns_query *query)
         query->failed = true;
         is_late = sim_chance(dns->sim, 500);
     }
+    query->lies = sim_chance(dns->sim, dns->settings.lie_permille);
     return is_late ? query->dns->timeout_ms * SIM_MS
                    : (int64_t)sim_below(dns->sim, (uint64_t)dns->settings.latency_us + 1);
 }

@@ -25,6 +25,63 @@ struct thing {
 
 static struct thing things[DESCRIPTORS];
 static struct sim_network *kernel_network;
+static struct sim_kernel_trap set_trap;
+static uint64_t call_count, trap_base, trapped_count;
+static enum sim_kernel_call trapped_first;
+
+static const int ERRORS[SIM_KERNEL_CALLS][SIM_KERNEL_ERRORS] = {
+    [SIM_CALL_SOCKET] = {EMFILE, ENFILE, ENOBUFS, ENOMEM},
+    [SIM_CALL_BIND] = {EADDRNOTAVAIL, EADDRINUSE, ENOBUFS, EACCES},
+    [SIM_CALL_CONNECT] = {ENETUNREACH, EADDRNOTAVAIL, ECONNREFUSED, EAGAIN},
+    [SIM_CALL_ACCEPT] = {ECONNABORTED, EMFILE, ENOBUFS, EINTR},
+    [SIM_CALL_RECV] = {ECONNRESET, ETIMEDOUT, ENOBUFS, EINTR},
+    [SIM_CALL_SEND] = {EPIPE, ENOBUFS, ECONNRESET, EINTR},
+    [SIM_CALL_SHUTDOWN] = {ENOTCONN, ENOTCONN, ENOBUFS, ENOTCONN},
+    [SIM_CALL_GETSOCKNAME] = {ENOBUFS, ENOTCONN, ENOBUFS, EINVAL},
+    [SIM_CALL_SO_ERROR] = {EHOSTUNREACH, ETIMEDOUT, ECONNRESET, ENETDOWN},
+};
+
+/* One more call: 0, or the error that it fails with. */
+static int count_call(enum sim_kernel_call call, size_t *size)
+{
+    bool moves_bytes = call == SIM_CALL_RECV || call == SIM_CALL_SEND;
+    bool hit;
+
+    call_count++;
+    if (set_trap.number == 0 || (set_trap.is_short && !moves_bytes)) {
+        return 0;
+    }
+    hit = trapped_count == 0 ? call_count - trap_base == set_trap.number
+                             : call == trapped_first && trapped_count < set_trap.times;
+    if (!hit) {
+        return 0;
+    }
+    trapped_first = trapped_count == 0 ? call : trapped_first;
+    trapped_count++;
+    if (set_trap.is_short) {
+        *size = *size > 1 ? 1 : *size;
+        return 0;
+    }
+    return ERRORS[call][set_trap.choice % SIM_KERNEL_ERRORS];
+}
+
+void sim_kernel_set_trap(const struct sim_kernel_trap *trap)
+{
+    set_trap = trap == NULL ? (struct sim_kernel_trap){0} : *trap;
+    trap_base = call_count;
+    trapped_count = 0;
+}
+
+uint64_t sim_kernel_calls(void)
+{
+    return call_count;
+}
+
+uint64_t sim_kernel_trapped(enum sim_kernel_call *ret_call)
+{
+    *ret_call = trapped_first;
+    return trapped_count;
+}
 
 static struct thing *at(int descriptor)
 {
@@ -53,11 +110,14 @@ static int fail(int error)
 void sim_kernel_attach(struct sim_network *network)
 {
     kernel_network = network;
+    call_count = 0;
+    sim_kernel_set_trap(NULL);
 }
 
 int sim_kernel_socket(void)
 {
-    int descriptor = new_descriptor();
+    int error = count_call(SIM_CALL_SOCKET, NULL);
+    int descriptor = error != 0 ? -error : new_descriptor();
 
     return descriptor >= 0 ? descriptor : fail(-descriptor);
 }
@@ -72,8 +132,20 @@ static struct ip_endpoint read_address(const struct sockaddr *address, socklen_t
 
 int sim_kernel_bind(int descriptor, const struct sockaddr *address, socklen_t size)
 {
+    int error = count_call(SIM_CALL_BIND, NULL);
+
+    if (error != 0) {
+        return fail(error);
+    }
     at(descriptor)->source = read_address(address, size).ip;
     return 0;
+}
+
+static bool is_forbidden(struct ip ip)
+{
+    return ip.family != IP_NONE &&
+           (ip_equal(ip, kernel_network->settings.own) || ip_is_unspecified(ip) ||
+            ip_is_loopback(ip) || ip_is_link_local(ip) || ip_is_multicast(ip));
 }
 
 int sim_kernel_connect(int descriptor, const struct sockaddr *address, socklen_t size)
@@ -82,13 +154,18 @@ int sim_kernel_connect(int descriptor, const struct sockaddr *address, socklen_t
     struct ip_endpoint target = read_address(address, size), source = {.ip = thing->source};
     const char *path = NULL;
     struct sim_wire *wire;
+    int error = count_call(SIM_CALL_CONNECT, NULL);
 
+    if (error != 0) {
+        return fail(error);
+    }
     if (target.ip.family == IP_NONE) {
         path = ((const struct sockaddr_un *)(const void *)address)->sun_path;
     } else if (source.ip.family == IP_NONE) {
         source.ip = kernel_network->settings.own;
     }
     kernel_network->attempts++;
+    kernel_network->forbidden += is_forbidden(target.ip) ? 1 : 0;
     wire = sim_wire_new(kernel_network, source, true);
     thing->end = &wire->ends[0];
     sim_wire_open(wire, target, path);
@@ -99,8 +176,12 @@ ssize_t sim_kernel_recv(int descriptor, void *bytes, size_t size)
 {
     struct sim_end *end = at(descriptor)->end;
     struct span input;
+    int error = count_call(SIM_CALL_RECV, &size);
 
     require(end != NULL);
+    if (error != 0) {
+        return fail(error);
+    }
     input = span_first(buffer_span(&end->in), size);
     if (input.size > 0) {
         memcpy(bytes, input.data, input.size);
@@ -127,8 +208,12 @@ ssize_t sim_kernel_send(int descriptor, const void *bytes, size_t size)
 {
     struct sim_end *end = at(descriptor)->end;
     size_t room;
+    int error = count_call(SIM_CALL_SEND, &size);
 
     require(end != NULL);
+    if (error != 0) {
+        return fail(error);
+    }
     if (end->error != 0 || end->finished) {
         return fail(end->error != 0 ? end->error : EPIPE);
     }
@@ -147,8 +232,12 @@ ssize_t sim_kernel_send(int descriptor, const void *bytes, size_t size)
 int sim_kernel_shutdown(int descriptor)
 {
     struct sim_end *end = at(descriptor)->end;
+    int error = count_call(SIM_CALL_SHUTDOWN, NULL);
 
     require(end != NULL);
+    if (error != 0) {
+        return fail(error);
+    }
     if (end->error != 0 || !end->connected) {
         return fail(ENOTCONN);
     }
@@ -159,8 +248,9 @@ int sim_kernel_shutdown(int descriptor)
 int sim_kernel_error(int descriptor)
 {
     struct sim_end *end = at(descriptor)->end;
+    int error = count_call(SIM_CALL_SO_ERROR, NULL);
 
-    return end == NULL ? 0 : end->error;
+    return error != 0 || end == NULL ? error : end->error;
 }
 
 static void remove_place(const struct thing *thing)
@@ -196,7 +286,11 @@ int sim_kernel_getsockname(int descriptor, struct sockaddr *ret_address, socklen
     const struct thing *thing = at(descriptor);
     struct socket_address address = {0};
     struct ip_endpoint local = thing->end == NULL ? thing->endpoint : thing->end->address;
+    int error = count_call(SIM_CALL_GETSOCKNAME, NULL);
 
+    if (error != 0) {
+        return fail(error);
+    }
     if (ip_is_unspecified(local.ip)) {
         local.ip = kernel_network->settings.own;
     }
@@ -240,11 +334,11 @@ int sim_kernel_listen(struct ip_endpoint endpoint, const char *path)
         return descriptor;
     }
     thing = at(descriptor);
-    thing->is_listener = true;
     thing->endpoint = endpoint;
     if (endpoint.ip.family == IP_NONE && (thing->path = strdup(path)) == NULL) {
         require_memory_failed();
     }
+    thing->is_listener = true;
     sim_network_serve(kernel_network, endpoint, path, on_connected, thing);
     sim_network_place(kernel_network, endpoint, path)->is_program = true;
     return descriptor;
@@ -254,9 +348,12 @@ int sim_kernel_accept(int descriptor, struct ip_endpoint *ret_peer)
 {
     struct thing *thing = at(descriptor);
     struct sim_end *end;
-    int accepted;
+    int accepted, error = count_call(SIM_CALL_ACCEPT, NULL);
 
     require(thing->is_listener);
+    if (error != 0) {
+        return -error;
+    }
     if (thing->waiting_count == 0) {
         return -EAGAIN;
     }

@@ -109,11 +109,21 @@ static bool has_ready_watch(const struct loop *loop)
     return false;
 }
 
+bool sim_loop_is_running(const struct loop *loop)
+{
+    return loop->running;
+}
+
 int64_t sim_loop_due_us(const struct loop *loop)
 {
     const struct heap_node *first = heap_first(&loop->timers);
 
     return first == NULL || first->key > INT64_MAX / SIM_MS ? INT64_MAX : first->key * SIM_MS;
+}
+
+size_t sim_loop_timers(const struct loop *loop)
+{
+    return loop->timers.count;
 }
 
 bool sim_loop_has_work(struct loop *loop)

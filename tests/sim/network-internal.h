@@ -23,6 +23,7 @@ struct sim_end {
     bool finished;  /* will write no more */
     bool ended;     /* the other's end has arrived */
     bool resetting; /* a reset is on its way to the other */
+    size_t flying;  /* of `out`, what was sent before the reset and arrives before it */
     int error;      /* of the connection, as errno */
     struct buffer out, in;
     struct sim_event flight; /* of the next piece of `out`, the end or the reset */
@@ -42,6 +43,7 @@ struct sim_wire {
     bool waited; /* for an answer that did not come */
     int64_t latency_us;
     uint64_t carried;
+    int64_t moved_us; /* when something last arrived, or it was opened */
     enum sim_cut cut;
     uint64_t cut_at;
     bool severed; /* nothing arrives any more */
@@ -63,7 +65,7 @@ struct sim_network {
     size_t place_count;
     struct list wires;
     size_t wire_count;
-    uint64_t attempts;
+    uint64_t attempts, forbidden;
     uint16_t next_port;
 };
 

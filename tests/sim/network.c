@@ -45,6 +45,33 @@ uint64_t sim_network_attempts(const struct sim_network *network)
     return network->attempts;
 }
 
+uint64_t sim_network_forbidden(const struct sim_network *network)
+{
+    return network->forbidden;
+}
+
+static bool is_programs(const struct sim_wire *wire)
+{
+    return (wire->ends[0].is_program && !wire->ends[0].closed) ||
+           (wire->ends[1].is_program && !wire->ends[1].closed);
+}
+
+int64_t sim_network_silence_us(const struct sim_network *network)
+{
+    int64_t longest_us = 0;
+    const struct list *node;
+
+    for (node = network->wires.next; node != &network->wires; node = node->next) {
+        const struct sim_wire *wire = LIST_OF(node, const struct sim_wire, node);
+        int64_t silence_us = sim_now_us(network->sim) - wire->moved_us;
+
+        if (is_programs(wire) && silence_us > longest_us) {
+            longest_us = silence_us;
+        }
+    }
+    return longest_us;
+}
+
 /* ---- Places ---- */
 
 static bool is_at(const struct sim_place *place, struct ip_endpoint endpoint, const char *path)
@@ -70,21 +97,23 @@ static struct sim_place *find_place(struct sim_network *network, struct ip_endpo
 struct sim_place *sim_network_place(struct sim_network *network, struct ip_endpoint endpoint,
                                     const char *path)
 {
-    struct sim_place *place = find_place(network, endpoint, path);
+    struct sim_place *place = find_place(network, endpoint, path), *places;
+    char *own_path = NULL;
 
     if (place != NULL) {
         return place;
     }
-    network->places =
-        realloc(network->places, (network->place_count + 1) * sizeof(*network->places));
-    if (network->places == NULL) {
+    /* Nothing is changed if there is no memory: the world outlives the program that asked. */
+    places = realloc(network->places, (network->place_count + 1) * sizeof(*network->places));
+    if (places == NULL) {
+        require_memory_failed();
+    }
+    network->places = places;
+    if (endpoint.ip.family == IP_NONE && (own_path = strdup(path)) == NULL) {
         require_memory_failed();
     }
     place = &network->places[network->place_count++];
-    *place = (struct sim_place){.endpoint = endpoint, .answer = SIM_REFUSES};
-    if (endpoint.ip.family == IP_NONE && (place->path = strdup(path)) == NULL) {
-        require_memory_failed();
-    }
+    *place = (struct sim_place){.endpoint = endpoint, .path = own_path, .answer = SIM_REFUSES};
     return place;
 }
 
@@ -245,14 +274,19 @@ static void carry(struct sim_end *end)
     struct span bytes = buffer_span(&end->out);
     size_t room = buffer_room(&end->other->in);
     size_t size = choose_piece(wire->network, bytes.size < room ? bytes.size : room);
-    bool cut = wire->cut != SIM_CUT_NONE && wire->carried + size >= wire->cut_at;
+    bool cut;
 
+    size = end->resetting && size > end->flying ? end->flying : size;
+    cut = wire->cut != SIM_CUT_NONE && wire->carried + size >= wire->cut_at;
     if (cut) {
         size = (size_t)(wire->cut_at - wire->carried);
     }
+    end->flying -= end->resetting ? size : 0;
+    sim_trace(wire->network->sim, bytes.data, size);
     require(buffer_append(&end->other->in, span_first(bytes, size)));
     buffer_consume(&end->out, size);
     wire->carried += size;
+    wire->moved_us = sim_now_us(wire->network->sim);
     end->other->arrived = true;
     wake_peer(end->other);
     if (cut) {
@@ -268,8 +302,9 @@ static void on_flight(void *context)
 
     if (end->wire->severed) {
         buffer_clear(&end->out);
-    } else if (end->resetting) {
+    } else if (end->resetting && (end->flying == 0 || other->closed)) {
         end->resetting = false;
+        buffer_clear(&end->out);
         break_end(other, ECONNRESET);
     } else if (buffer_size(&end->out) > 0) {
         if (other->closed) {
@@ -279,7 +314,7 @@ static void on_flight(void *context)
         } else {
             return; /* sim_end_consumed goes on */
         }
-        if (buffer_size(&end->out) > 0 || end->finished) {
+        if (buffer_size(&end->out) > 0 || end->finished || end->resetting) {
             sim_event_set(&end->flight, (int64_t)sim_below(network->sim, SIM_MS));
         }
     } else if (end->finished && !other->ended) {
@@ -309,17 +344,27 @@ void sim_end_consumed(struct sim_end *end)
     }
 }
 
+/* What fitted into the other's window is on its way, and stays ahead of the reset. */
+static void start_reset(struct sim_end *end)
+{
+    size_t room = buffer_room(&end->other->in), size = buffer_size(&end->out);
+
+    end->flying = size < room ? size : room;
+    end->resetting = true;
+    sim_end_send(end);
+}
+
 void sim_end_release(struct sim_end *end)
 {
     end->closed = true;
     end->handler = NULL;
     sim_event_cancel(&end->wake);
-    if (buffer_size(&end->in) > 0 && end->connected) {
+    if (end->resetting) {
+        buffer_clear(&end->in);
+    } else if (buffer_size(&end->in) > 0 && end->connected) {
         /* Closing with input unread is a reset. */
         buffer_clear(&end->in);
-        buffer_clear(&end->out);
-        end->resetting = true;
-        sim_end_send(end);
+        start_reset(end);
     } else if (end->connected) {
         end->finished = true;
         sim_end_send(end);
@@ -362,6 +407,7 @@ struct sim_wire *sim_wire_new(struct sim_network *network, struct ip_endpoint so
 
     wire->network = network;
     wire->latency_us = network->settings.latency_us;
+    wire->moved_us = sim_now_us(network->sim);
     init_end(wire, 0);
     init_end(wire, 1);
     wire->ends[0].is_program = from_program;
@@ -425,6 +471,9 @@ void sim_wire_open(struct sim_wire *wire, struct ip_endpoint endpoint, const cha
     wire->ends[1].address = endpoint;
     if (endpoint.ip.family == IP_NONE && (wire->path = strdup(path)) == NULL) {
         require_memory_failed();
+    }
+    if (wire->path != NULL && wire->cut == SIM_CUT_HOLE) {
+        wire->cut = SIM_CUT_END; /* there is no network that could swallow anything */
     }
     sim_event_init(&wire->opening, network->sim, on_open, wire);
     sim_event_set(&wire->opening,
@@ -516,8 +565,9 @@ void sim_end_close(struct sim_end *end)
 
 void sim_end_reset(struct sim_end *end)
 {
-    buffer_clear(&end->out);
-    end->resetting = end->connected;
+    if (end->connected) {
+        start_reset(end);
+    }
     sim_end_release(end);
 }
 

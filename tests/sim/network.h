@@ -44,6 +44,10 @@ void sim_network_answer(struct sim_network *network, struct ip_endpoint endpoint
 void sim_network_kill_program(struct sim_network *network, bool suddenly);
 size_t sim_network_connections(const struct sim_network *network);
 uint64_t sim_network_attempts(const struct sim_network *network); /* of the program, since start */
+/* Of them those to itself, or to where no next hop can be (loopback, multicast, nowhere). */
+uint64_t sim_network_forbidden(const struct sim_network *network);
+/* How long nothing has moved on that connection of the program where it is longest. */
+int64_t sim_network_silence_us(const struct sim_network *network);
 
 /* ---- Ends ---- */
 
@@ -64,7 +68,8 @@ void sim_end_consume(struct sim_end *end, size_t size);
 void sim_end_write(struct sim_end *end, struct span bytes); /* all of it, sooner or later */
 void sim_end_finish(struct sim_end *end);                   /* will write no more */
 void sim_end_close(struct sim_end *end);                    /* NULL is fine */
-void sim_end_reset(struct sim_end *end); /* closes with RST, drops what is unsent */
+/* Closes with RST. What was sent before it arrives before it, what waited for room does not. */
+void sim_end_reset(struct sim_end *end);
 void sim_end_cut(struct sim_end *end, enum sim_cut cut,
                  uint64_t after_bytes); /* both ways counted */
 struct ip_endpoint sim_end_remote(const struct sim_end *end);

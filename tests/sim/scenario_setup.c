@@ -90,18 +90,24 @@ bool sim_do_sink(struct sim_scenario *scenario)
 
 static bool read_deed(struct sim_scenario *scenario, struct sim_rule *rule)
 {
-    static const char *const DEEDS[] = {"reply", "drop", "reset", "mute", "keep-and-drop", "wait"};
+    static const struct {
+        enum sim_deed deed;
+        bool replies;
+    } MEANINGS[] = {{SIM_REPLIES, true},  {SIM_DROPS, false},           {SIM_RESETS, false},
+                    {SIM_IS_MUTE, false}, {SIM_KEEPS_AND_DROPS, false}, {SIM_BREAKS, true}};
+    static const char *const DEEDS[] = {"reply",           "drop", "reset", "mute", "keep-and-drop",
+                                        "reply-and-reset", "wait"};
     const char *text;
     size_t index;
 
     if (!sim_word_choice(scenario, DEEDS, COUNT(DEEDS), &index)) {
         return false;
     }
-    if (index == 5) {
+    if (index == COUNT(MEANINGS)) {
         return sim_word_duration(scenario, &rule->delay_us);
     }
-    rule->deed = (enum sim_deed)index;
-    if (index == 0) {
+    rule->deed = MEANINGS[index].deed;
+    if (MEANINGS[index].replies) {
         if (!sim_word_needed(scenario, "a reply", &text)) {
             return false;
         }
@@ -141,7 +147,7 @@ static bool read_condition(struct sim_scenario *scenario, struct sim_rule *rule)
 bool sim_do_on(struct sim_scenario *scenario)
 {
     static const char *const STAGES[] = {"greeting", "ehlo",  "mail", "rcpt", "data",
-                                         "content",  "final", "rset", "quit"};
+                                         "content",  "final", "rset", "quit", "chunk"};
     struct sim_rule rule = {.times = -1};
     struct sim_sink *sink;
     const char *name, *next;

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
 
 #include "base/require.h"
 #include "base/table.h"
@@ -18,7 +20,9 @@ struct sim {
     int64_t now_us, wall_offset_ms;
     struct heap events;
     struct loop *loop;
-    uint64_t steps, steps_now;
+    uint64_t steps, steps_now, trace;
+    struct sim_reach reaches[SIM_REACHES];
+    size_t reach_count;
 };
 
 static struct sim *current;
@@ -163,10 +167,58 @@ uint64_t sim_steps(const struct sim *sim)
     return sim->steps;
 }
 
+/* ---- What has happened ---- */
+
+static struct sim_reach *find_reach(struct sim *sim, const char *name)
+{
+    for (size_t i = 0; i < sim->reach_count; i++) {
+        if (strcmp(sim->reaches[i].name, name) == 0) {
+            return &sim->reaches[i];
+        }
+    }
+    return NULL;
+}
+
+void sim_expect(struct sim *sim, const char *name)
+{
+    if (find_reach(sim, name) == NULL) {
+        require(sim->reach_count < SIM_REACHES && strlen(name) < SIM_REACH_NAME);
+        memcpy(sim->reaches[sim->reach_count++].name, name, strlen(name) + 1);
+    }
+}
+
+void sim_reached(struct sim *sim, const char *name)
+{
+    struct sim_reach *reach = find_reach(sim, name);
+
+    if (reach != NULL) {
+        reach->count++;
+    }
+}
+
+const struct sim_reach *sim_reaches(const struct sim *sim, size_t *ret_count)
+{
+    *ret_count = sim->reach_count;
+    return sim->reaches;
+}
+
+void sim_trace(struct sim *sim, const void *bytes, size_t size)
+{
+    sim->trace = XXH3_64bits_withSeed(bytes, size, sim->trace);
+}
+
+uint64_t sim_trace_hash(const struct sim *sim)
+{
+    return sim->trace;
+}
+
+/* ---- Running ---- */
+
 static void count_step(struct sim *sim)
 {
     sim->steps++;
     sim->steps_now++;
+    sim_trace(sim, &sim->now_us, sizeof(sim->now_us));
     if (sim->steps_now > STEPS_PER_MOMENT) {
         (void)fprintf(stderr, "sim: seed %" PRIu64 ": busy for ever at one moment\n", sim->seed);
         abort();

@@ -69,11 +69,30 @@ bool sim_run(struct sim *sim, int64_t until_us, bool (*enough)(void *context), v
 
 uint64_t sim_steps(const struct sim *sim); /* since the beginning */
 
+/* ---- What has happened ---- */
+
+enum { SIM_REACHES = 256, SIM_REACH_NAME = 48 };
+
+struct sim_reach { /* something that a run is to show at least now and then */
+    char name[SIM_REACH_NAME];
+    uint64_t count;
+};
+
+void sim_expect(struct sim *sim, const char *name);
+void sim_reached(struct sim *sim, const char *name); /* counts, if it is expected */
+const struct sim_reach *sim_reaches(const struct sim *sim, size_t *ret_count);
+
+/* Two runs of one seed give the same trace: everything that moves is mixed in. */
+void sim_trace(struct sim *sim, const void *bytes, size_t size);
+uint64_t sim_trace_hash(const struct sim *sim);
+
 /* ---- The program's loop, seen from the world (loop.c) ---- */
 
 bool sim_loop_has_work(struct loop *loop);
 void sim_loop_round(struct loop *loop);
-int64_t sim_loop_due_us(const struct loop *loop); /* of its first timer; INT64_MAX: none */
+bool sim_loop_is_running(const struct loop *loop); /* in a round: the program's code runs */
+int64_t sim_loop_due_us(const struct loop *loop);  /* of its first timer; INT64_MAX: none */
+size_t sim_loop_timers(const struct loop *loop);   /* set */
 void sim_loop_kill(struct loop *loop); /* none of its callbacks runs any more; not freed */
 
 /* Memory, or the end. */

@@ -8,6 +8,9 @@
 #include "base/require.h"
 #include "base/text.h"
 
+#define X10  "xxxxxxxxxx"
+#define X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
+
 void sim_mailbox_init(struct sim_mailbox *mailbox)
 {
     *mailbox = (struct sim_mailbox){0};
@@ -113,50 +116,66 @@ const struct sim_rule *sim_sink_rule(struct sim_sink *sink, enum sim_stage stage
             continue;
         }
         rule->times -= rule->times > 0 ? 1 : 0;
+        if (rule->name != NULL) {
+            sim_reached(sink->sim, rule->name);
+        }
         return rule;
     }
     return NULL;
 }
 
+static const struct {
+    const char *name; /* "word" and the word */
+    enum sim_stage stage;
+    enum sim_deed deed;
+    const char *reply;
+    int64_t delay_us;
+} WORDS[] = {
+    {"word bounce", SIM_AT_RCPT, SIM_REPLIES, "550 5.1.1 no such user", 0},
+    {"word full", SIM_AT_RCPT, SIM_REPLIES, "552 5.2.2 mailbox full", 0},
+    {"word temp", SIM_AT_RCPT, SIM_REPLIES, "451 4.7.1 try later", 0},
+    {"word multi", SIM_AT_RCPT, SIM_REPLIES,
+     "550-5.1.1 line one\n550-5.1.1 line two\n550 5.1.1 end", 0},
+    {"word nocode", SIM_AT_RCPT, SIM_REPLIES, "hello there", 0},
+    {"word droprcpt", SIM_AT_RCPT, SIM_DROPS, "", 0},
+    {"word dropdata", SIM_AT_CONTENT, SIM_DROPS, "", 0},
+    {"word dropdot", SIM_AT_FINAL, SIM_DROPS, "", 0},
+    {"word lostreply", SIM_AT_FINAL, SIM_KEEPS_AND_DROPS, "", 0},
+    {"word resetdata", SIM_AT_CONTENT, SIM_RESETS, "", 0},
+    {"word mute", SIM_AT_FINAL, SIM_IS_MUTE, "", 0},
+    {"word early", SIM_AT_DATA, SIM_REPLIES, "354 go\n250 2.0.0 stored already", 0},
+    {"word eod4", SIM_AT_FINAL, SIM_REPLIES, "451 4.3.0 not now", 0},
+    {"word eod5", SIM_AT_FINAL, SIM_REPLIES, "554 5.6.0 refused after data", 0},
+    {"word data4", SIM_AT_DATA, SIM_REPLIES, "450 4.3.0 no data now", 0},
+    {"word data5", SIM_AT_DATA, SIM_REPLIES, "554 5.3.0 no data ever", 0},
+    {"word slow", SIM_AT_RCPT, SIM_REPLIES, "", 5 * (int64_t)SIM_SECOND},
+    {"word shutdown", SIM_AT_RCPT, SIM_REPLIES, "421 4.3.2 going down", 0},
+    {"word longline", SIM_AT_RCPT, SIM_REPLIES, "550 5.7.1 " X100 X100 X100 X100 X100 X100, 0},
+    {"word letters", SIM_AT_RCPT, SIM_REPLIES, "550 5.1.1 empf\xc3\xa4nger unbekannt", 0},
+};
+
+enum { WORD_AT = 5 };
+
 void sim_sink_add_words(struct sim_sink *sink)
 {
-    static const struct {
-        const char *word;
-        enum sim_stage stage;
-        enum sim_deed deed;
-        const char *reply;
-        int64_t delay_us;
-    } WORDS[] = {
-        {"bounce", SIM_AT_RCPT, SIM_REPLIES, "550 5.1.1 no such user", 0},
-        {"full", SIM_AT_RCPT, SIM_REPLIES, "552 5.2.2 mailbox full", 0},
-        {"temp", SIM_AT_RCPT, SIM_REPLIES, "451 4.7.1 try later", 0},
-        {"multi", SIM_AT_RCPT, SIM_REPLIES, "550-5.1.1 line one\n550-5.1.1 line two\n550 5.1.1 end",
-         0},
-        {"nocode", SIM_AT_RCPT, SIM_REPLIES, "hello there", 0},
-        {"droprcpt", SIM_AT_RCPT, SIM_DROPS, "", 0},
-        {"dropdata", SIM_AT_CONTENT, SIM_DROPS, "", 0},
-        {"dropdot", SIM_AT_FINAL, SIM_DROPS, "", 0},
-        {"lostreply", SIM_AT_FINAL, SIM_KEEPS_AND_DROPS, "", 0},
-        {"resetdata", SIM_AT_CONTENT, SIM_RESETS, "", 0},
-        {"mute", SIM_AT_FINAL, SIM_IS_MUTE, "", 0},
-        {"early", SIM_AT_DATA, SIM_REPLIES, "354 go\n250 2.0.0 stored already", 0},
-        {"eod4", SIM_AT_FINAL, SIM_REPLIES, "451 4.3.0 not now", 0},
-        {"eod5", SIM_AT_FINAL, SIM_REPLIES, "554 5.6.0 refused after data", 0},
-        {"data4", SIM_AT_DATA, SIM_REPLIES, "450 4.3.0 no data now", 0},
-        {"data5", SIM_AT_DATA, SIM_REPLIES, "554 5.3.0 no data ever", 0},
-        {"slow", SIM_AT_RCPT, SIM_REPLIES, "", 5 * (int64_t)SIM_SECOND},
-        {"shutdown", SIM_AT_RCPT, SIM_REPLIES, "421 4.3.2 going down", 0},
-    };
-
     for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
         struct sim_rule rule = {.stage = WORDS[i].stage,
                                 .deed = WORDS[i].deed,
                                 .delay_us = WORDS[i].delay_us,
-                                .times = -1};
+                                .times = -1,
+                                .name = WORDS[i].name};
 
-        (void)snprintf(rule.match, sizeof(rule.match), "%s", WORDS[i].word);
+        (void)snprintf(rule.match, sizeof(rule.match), "-%s", WORDS[i].name + WORD_AT);
         (void)snprintf(rule.reply, sizeof(rule.reply), "%s", WORDS[i].reply);
         sim_sink_add_rule(sink, &rule);
+    }
+}
+
+/* Not those that a next hop says who lies: "early" is not sent by storms. */
+void sim_sink_expect_words(struct sim *sim)
+{
+    for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
+        sim_expect(sim, WORDS[i].name);
     }
 }
 

@@ -26,6 +26,7 @@ enum sim_extension {
     SIM_ENHANCED = 32,
     SIM_CHUNKING = 64,
     SIM_ALL_EXTENSIONS = 127,
+    SIM_STARTTLS = 128, /* offered; who asks for it is told off */
 };
 
 enum sim_stage {
@@ -38,6 +39,8 @@ enum sim_stage {
     SIM_AT_FINAL,
     SIM_AT_RSET,
     SIM_AT_QUIT,
+    SIM_AT_CHUNK, /* BDAT that is not the last */
+    SIM_STAGES,
 };
 
 enum sim_deed {
@@ -46,7 +49,17 @@ enum sim_deed {
     SIM_RESETS,          /* RST */
     SIM_IS_MUTE,         /* never says anything again */
     SIM_KEEPS_AND_DROPS, /* SIM_AT_FINAL: the message is kept, the reply never sent */
+    SIM_ADDS,            /* the usual reply, and then this one that nobody asked for */
+    SIM_ENDS,            /* replies, then closes */
+    SIM_BREAKS,          /* replies, then RST */
+    SIM_HALF_CLOSES,     /* replies, will say no more, and listens on */
+    SIM_SPLITS,          /* half of the reply, then closes */
+    SIM_DRIBBLES,        /* the reply, an octet a second */
+    SIM_GOES_ON,         /* a reply without end */
+    SIM_FLOODS,          /* a line without end */
 };
+
+enum sim_ending { SIM_CRLF, SIM_LF, SIM_CR, SIM_NUL_CRLF, SIM_NO_END }; /* of a reply's lines */
 
 struct sim_rule {
     enum sim_stage stage;
@@ -56,6 +69,8 @@ struct sim_rule {
     int64_t delay_us;
     int times;        /* so often; negative: always */
     int64_t until_us; /* 0: for ever */
+    enum sim_ending ending;
+    const char *name; /* counted by sim_reached; NULL: not */
 };
 
 struct sim_mail { /* one message that a sink has kept */
@@ -105,6 +120,7 @@ void sim_sink_forget_rules(struct sim_sink *sink); /* well-behaved from now on *
 /* Rules by the words in a recipient's local part: bounce full temp multi nocode drop eod4 eod5 ...
  */
 void sim_sink_add_words(struct sim_sink *sink);
+void sim_sink_expect_words(struct sim *sim);
 
 uint64_t sim_sink_connections(const struct sim_sink *sink); /* since start */
 

@@ -18,20 +18,23 @@
 
 enum state { STATE_COMMAND, STATE_LINES, STATE_OCTETS, STATE_OVER };
 
-enum { CONTENT_BEFORE_DEED = 20 };
+enum { CONTENT_BEFORE_DEED = 20, FLOOD_BYTES = 1 << 20, FLOOD_PIECE = 4096 };
 
 struct session {
     struct list node;
     struct sim_sink *sink;
     struct sim_end *end;
     enum state state;
-    bool greeted, mute, has_mail;
-    struct sim_mail *mail; /* being received */
+    bool greeted, mute, has_mail, plain; /* plain: it said HELO */
+    struct sim_mail *mail;               /* being received */
     uint64_t octets_left;
     bool octets_last;
     struct sim_event answer;
     char held[SIM_REPLY_SIZE]; /* the answer that is held back */
     enum sim_deed held_deed;
+    enum sim_ending ending; /* of the answer's lines */
+    size_t dribbled;        /* of the held answer, while it dribbles */
+    bool dribbles, goes_on;
 };
 
 static void take_input(struct session *session);
@@ -78,20 +81,52 @@ void sim_sink_drop_sessions(struct sim_sink *sink)
 
 static void write_lines(struct session *session, const char *text)
 {
+    static const char *const ENDINGS[] = {"\r\n", "\n", "\r", "\0\r\n", ""};
+    static const size_t SIZES[] = {2, 1, 1, 3, 0};
     struct span rest = span_text(text), line;
     bool more = true;
 
     while (more) {
         more = span_cut(rest, '\n', &line, &rest);
         sim_end_write(session->end, line);
-        sim_end_write(session->end, SPAN("\r\n"));
+        sim_end_write(session->end, span_of(ENDINGS[session->ending], SIZES[session->ending]));
+    }
+    session->ending = SIM_CRLF;
+}
+
+static void flood(struct session *session)
+{
+    uint8_t piece[FLOOD_PIECE];
+
+    memset(piece, 'x', sizeof(piece));
+    for (size_t i = 0; i < FLOOD_BYTES / FLOOD_PIECE; i++) {
+        sim_end_write(session->end, span_of(piece, sizeof(piece)));
     }
 }
 
-/* False: the session is gone. */
+/* One octet, or one line, a second; nothing is read meanwhile. */
+static bool trickle(struct session *session, const char *text)
+{
+    session->dribbled = 0;
+    session->dribbles = true;
+    (void)snprintf(session->held, sizeof(session->held) - 2, "%s", text);
+    memcpy(session->held + strlen(session->held), "\r\n", 3);
+    sim_event_set(&session->answer, SIM_SECOND);
+    return false;
+}
+
+static bool fall_silent(struct session *session)
+{
+    session->mute = true;
+    session->state = STATE_OVER;
+    return true;
+}
+
+/* False: the session is gone, or does not listen for now. */
 static bool do_deed(struct session *session, enum sim_deed deed, const char *text)
 {
     switch (deed) {
+    case SIM_ADDS:
     case SIM_REPLIES:
         write_lines(session, text);
         if (strncmp(text, "421", 3) != 0) {
@@ -99,12 +134,32 @@ static bool do_deed(struct session *session, enum sim_deed deed, const char *tex
         }
         break;
     case SIM_IS_MUTE:
-        session->mute = true;
-        session->state = STATE_OVER;
-        return true;
+        return fall_silent(session);
     case SIM_RESETS:
         end_session(session, true);
         return false;
+    case SIM_BREAKS:
+        write_lines(session, text);
+        end_session(session, true);
+        return false;
+    case SIM_HALF_CLOSES:
+        write_lines(session, text);
+        sim_end_finish(session->end);
+        return fall_silent(session);
+    case SIM_SPLITS:
+        sim_end_write(session->end, span_of(text, (strlen(text) + 1) / 2));
+        break;
+    case SIM_FLOODS:
+        flood(session);
+        return fall_silent(session);
+    case SIM_GOES_ON:
+        session->goes_on = true;
+        return trickle(session, "250-and so on");
+    case SIM_DRIBBLES:
+        return trickle(session, text);
+    case SIM_ENDS:
+        write_lines(session, text);
+        break;
     case SIM_DROPS:
     case SIM_KEEPS_AND_DROPS:
         break;
@@ -113,11 +168,33 @@ static bool do_deed(struct session *session, enum sim_deed deed, const char *tex
     return false;
 }
 
+static void trickle_on(struct session *session)
+{
+    size_t size = strlen(session->held);
+
+    if (session->goes_on) {
+        sim_end_write(session->end, span_text(session->held));
+        sim_event_set(&session->answer, SIM_SECOND);
+        return;
+    }
+    sim_end_write(session->end, span_of(session->held + session->dribbled++, 1));
+    if (session->dribbled < size) {
+        sim_event_set(&session->answer, SIM_SECOND);
+        return;
+    }
+    session->dribbles = false;
+    take_input(session);
+}
+
 static void on_answer(void *context)
 {
     struct session *session = context;
     char text[SIM_REPLY_SIZE];
 
+    if (session->dribbles) {
+        trickle_on(session);
+        return;
+    }
     memcpy(text, session->held, sizeof(text));
     if (do_deed(session, session->held_deed, text)) {
         take_input(session);
@@ -129,6 +206,18 @@ static bool answer(struct session *session, const struct sim_rule *rule, const c
 {
     const char *text = rule != NULL && rule->reply[0] != '\0' ? rule->reply : usual;
     enum sim_deed deed = rule != NULL ? rule->deed : SIM_REPLIES;
+    char both[SIM_REPLY_SIZE];
+
+    session->ending = rule != NULL ? rule->ending : SIM_CRLF;
+    if (deed == SIM_ADDS) {
+        size_t size = strlen(usual);
+
+        require(size + strlen(rule->reply) + 2 <= sizeof(both));
+        memcpy(both, usual, size);
+        both[size] = '\n';
+        memcpy(both + size + 1, rule->reply, strlen(rule->reply) + 1);
+        text = both;
+    }
 
     if (rule != NULL && rule->delay_us > 0) {
         (void)snprintf(session->held, sizeof(session->held), "%s", text);
@@ -139,17 +228,30 @@ static bool answer(struct session *session, const struct sim_rule *rule, const c
     return do_deed(session, deed, text);
 }
 
+/* Whether the sink itself thinks that it has said yes. */
 static bool is_positive(const struct sim_rule *rule, char first)
 {
-    return rule == NULL ||
-           (rule->deed == SIM_REPLIES && (rule->reply[0] == '\0' || rule->reply[0] == first));
+    if (rule == NULL || rule->deed == SIM_ADDS) {
+        return true;
+    }
+    switch (rule->deed) {
+    case SIM_REPLIES:
+    case SIM_ENDS:
+    case SIM_BREAKS:
+    case SIM_HALF_CLOSES:
+    case SIM_DRIBBLES:
+    case SIM_SPLITS: /* half of 250 may be enough */
+        return rule->reply[0] == '\0' || rule->reply[0] == first;
+    default:
+        return false;
+    }
 }
 
 /* ---- Commands ---- */
 
 static bool offers(const struct session *session, enum sim_extension extension)
 {
-    return (session->sink->settings.extensions & (unsigned)extension) != 0;
+    return !session->plain && (session->sink->settings.extensions & (unsigned)extension) != 0;
 }
 
 static bool say_ehlo(struct session *session)
@@ -159,7 +261,8 @@ static bool say_ehlo(struct session *session)
         const char *keyword;
     } KEYWORDS[] = {{SIM_PIPELINING, "PIPELINING"}, {SIM_8BITMIME, "8BITMIME"},
                     {SIM_SMTPUTF8, "SMTPUTF8"},     {SIM_DSN, "DSN"},
-                    {SIM_CHUNKING, "CHUNKING"},     {SIM_ENHANCED, "ENHANCEDSTATUSCODES"}};
+                    {SIM_CHUNKING, "CHUNKING"},     {SIM_ENHANCED, "ENHANCEDSTATUSCODES"},
+                    {SIM_STARTTLS, "STARTTLS"}};
     const struct sim_rule *rule = sim_sink_rule(session->sink, SIM_AT_EHLO, "");
     char text[SIM_REPLY_SIZE];
     size_t size = (size_t)snprintf(text, sizeof(text), "250-%s\n", session->sink->name);
@@ -176,6 +279,7 @@ static bool say_ehlo(struct session *session)
                                  (unsigned long long)(limit == 0 ? 50000000 : limit));
     }
     (void)snprintf(text + size, sizeof(text) - size, "250 HELP");
+    session->plain = !is_positive(rule, '2') || (rule != NULL && rule->reply[0] != '\0');
     forget_mail(session);
     return answer(session, rule, text);
 }
@@ -450,7 +554,9 @@ static bool take_octets(struct session *session, struct span input)
     if (!has_recipients(session)) {
         return answer(session, NULL, "503 5.5.1 no valid recipients");
     }
-    return session->octets_last ? say_final(session) : answer(session, NULL, "250 2.0.0 chunk");
+    return session->octets_last
+               ? say_final(session)
+               : answer(session, sim_sink_rule(session->sink, SIM_AT_CHUNK, ""), "250 2.0.0 chunk");
 }
 
 /* ---- Input ---- */
@@ -472,6 +578,8 @@ static bool take_command(struct session *session, struct span line)
         return say_ehlo(session);
     }
     if (is_verb(line, SPAN("HELO "))) {
+        session->plain = true;
+        sim_reached(sink->sim, "HELO");
         return answer(session, NULL, "250 hello");
     }
     if (is_verb(line, SPAN("MAIL FROM:"))) {

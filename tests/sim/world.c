@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "base/require.h"
-#include "program/worker.h"
+#include "program/commands.h"
+#include "service/status/control.h"
 
 #define LOG_LIMIT ((size_t)1 << 30)
 
@@ -27,7 +28,10 @@ struct sim_world {
     struct loop *loop;
     struct log *log;
     struct program_worker *worker;
-    struct config *config; /* of the running worker; kept for its listeners after a crash */
+    struct program_commands commands;
+    struct status_control *control;
+    uint64_t segment_bytes; /* 0: as configured */
+    struct config *config;  /* of the running worker; kept for its listeners after a crash */
     int log_file;
     struct buffer log_text, why;
     bool stopped;
@@ -142,8 +146,16 @@ static struct config *load(struct sim_world *world, const char **ret_why)
         require(buffer_byte(&world->why, 0));
         *ret_why = (const char *)buffer_span(&world->why).data;
     }
+    if (config != NULL && world->segment_bytes > 0) {
+        config->spool.segment_bytes = world->segment_bytes;
+    }
     config_diagnostics_free(diagnostics);
     return config;
+}
+
+void sim_world_segments(struct sim_world *world, uint64_t size_bytes)
+{
+    world->segment_bytes = size_bytes;
 }
 
 /* ---- The worker ---- */
@@ -182,6 +194,16 @@ static bool listen_everywhere(struct sim_world *world, const char **ret_why)
     return true;
 }
 
+static void open_control(struct sim_world *world)
+{
+    int descriptor = listener_bind((struct ip_endpoint){0}, SIM_WORLD_CONTROL, 0600, 1);
+
+    require(descriptor >= 0);
+    world->commands = (struct program_commands){.worker = world->worker, .log = world->log};
+    world->control =
+        status_control_open(world->loop, descriptor, program_commands_table(), &world->commands);
+}
+
 bool sim_world_start(struct sim_world *world, const char **ret_why)
 {
     struct config *config = load(world, ret_why);
@@ -201,6 +223,7 @@ bool sim_world_start(struct sim_world *world, const char **ret_why)
         clean_up(world);
         return false;
     }
+    open_control(world);
     return listen_everywhere(world, ret_why);
 }
 
@@ -217,8 +240,11 @@ bool sim_world_reload(struct sim_world *world, const char **ret_why)
         descriptors[i] =
             listener_bind(config->listeners[i].endpoint, config->listeners[i].path, 0600, 1);
         if (descriptors[i] == -EADDRINUSE) {
+            char unused[32];
+
             /* The master would hand out the same socket again; any other stands for it here. */
-            descriptors[i] = listener_bind((struct ip_endpoint){0}, "/unused", 0600, 1);
+            (void)snprintf(unused, sizeof(unused), "/unused%zu", i);
+            descriptors[i] = listener_bind((struct ip_endpoint){0}, unused, 0600, 1);
         }
         require(descriptors[i] >= 0);
     }
@@ -231,10 +257,12 @@ bool sim_world_reload(struct sim_world *world, const char **ret_why)
 
 void sim_world_crash(struct sim_world *world, bool power)
 {
-    if (world->worker == NULL) {
-        return;
+    if (world->loop == NULL) {
+        return; /* else it is there, or on its way to be */
     }
-    log_flush(world->log);
+    if (world->log != NULL) {
+        log_flush(world->log);
+    }
     sim_loop_kill(world->loop);
     sim_network_kill_program(world->network, power);
     sim_dns_kill_program(world->dns);
@@ -272,6 +300,7 @@ void sim_world_stop(struct sim_world *world)
     }
     world->stopped = false;
     grace_ms = world->config->stop_grace_ms;
+    status_control_close(world->control);
     program_worker_stop(world->worker, grace_ms, on_stopped, world);
     require(sim_run(world->sim, sim_now_us(world->sim) + (2 * grace_ms + 60000) * SIM_MS,
                     is_stopped, world));

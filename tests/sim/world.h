@@ -27,6 +27,12 @@ struct sim_mailbox *sim_world_mailbox(struct sim_world *world);
 #define SIM_WORLD_FILE "/etc/openrelay/openrelay.conf"
 void sim_world_file(struct sim_world *world, const char *path, const char *text);
 
+/* Segments of this size, whatever the configuration says (it has no smaller ones than 1 MB). */
+void sim_world_segments(struct sim_world *world, uint64_t size_bytes);
+
+/* Where the operator's commands go. */
+#define SIM_WORLD_CONTROL "/run/control"
+
 /* Loads the configuration and starts the worker on all its listeners. False: *ret_why says it. */
 bool sim_world_start(struct sim_world *world, const char **ret_why)
     __attribute__((warn_unused_result));
