@@ -10,7 +10,7 @@ enum {
        message's own when it has no other recipient, their places in tables and heaps. */
     QUEUED_BYTES = 800,
     QUERY_BYTES = 16 * KIB,    /* a question to the DNS under way, in libunbound */
-    PROGRAM_BYTES = 192 * MIB, /* code, libraries, stacks; 200000 rates; notices; control sockets */
+    PROGRAM_BYTES = 192 * MIB, /* code, libraries, stacks; 200000 rates; control sockets */
 
     FIXED_DESCRIPTORS = 30,   /* counted 21 in an idle worker; control, folders, reload: 9 */
     LISTENER_DESCRIPTORS = 2, /* it and its spare one */
@@ -29,8 +29,8 @@ const char *config_memory_name(enum config_memory_part part)
     static const char *const NAMES[] = {
         [CONFIG_MEMORY_SESSIONS] = "sessions",     [CONFIG_MEMORY_ENVELOPES] = "envelopes",
         [CONFIG_MEMORY_DELIVERIES] = "deliveries", [CONFIG_MEMORY_BODIES] = "bodies",
-        [CONFIG_MEMORY_QUEUE] = "queue",           [CONFIG_MEMORY_RESOLVER] = "resolver",
-        [CONFIG_MEMORY_PROGRAM] = "program"};
+        [CONFIG_MEMORY_NOTICES] = "notices",       [CONFIG_MEMORY_QUEUE] = "queue",
+        [CONFIG_MEMORY_RESOLVER] = "resolver",     [CONFIG_MEMORY_PROGRAM] = "program"};
 
     return NAMES[part];
 }
@@ -73,6 +73,10 @@ struct config_memory config_memory_ceiling(const struct config *config)
               DELIVER_CONNECTION_BYTES + recipients * DELIVER_CONNECTION_RECIPIENT_BYTES));
     memory.bytes[CONFIG_MEMORY_BODIES] =
         with_slack(plus(config->spool.memory_bytes, config->spool.unwritten_bytes));
+    memory.bytes[CONFIG_MEMORY_NOTICES] = with_slack(
+        plus((uint64_t)DELIVER_NOTICES_BYTES + DELIVER_NOTICES_WRITING_BYTES,
+             times(config->deliver.connections,
+                   DELIVER_NOTICE_MORE_BYTES + recipients * DELIVER_NOTICE_MORE_RECIPIENT_BYTES)));
     memory.bytes[CONFIG_MEMORY_QUEUE] = times(config->receive.queue_recipients, QUEUED_BYTES);
     memory.bytes[CONFIG_MEMORY_RESOLVER] =
         with_slack(plus(config->dns.cache_bytes, times(config->dns.query_limit, QUERY_BYTES)));

@@ -15,9 +15,10 @@ enum config_memory_part {
     CONFIG_MEMORY_ENVELOPES,  /* limits memory */
     CONFIG_MEMORY_DELIVERIES, /* deliver connections */
     CONFIG_MEMORY_BODIES,     /* queue memory and unwritten */
+    CONFIG_MEMORY_NOTICES,    /* notifications to senders, until they are in the queue */
     CONFIG_MEMORY_QUEUE,      /* queue recipients: what is known of each */
     CONFIG_MEMORY_RESOLVER,   /* resolver cache and queries */
-    CONFIG_MEMORY_PROGRAM,    /* itself, the configuration, rates, log, control, notifications */
+    CONFIG_MEMORY_PROGRAM,    /* itself, the configuration, rates, log, control */
     CONFIG_MEMORY_PARTS,
 };
 

@@ -80,7 +80,7 @@ static const struct config_setting settings[] = {
     {"queue", "retry", CONFIG_DURATION, IN(config, deliver.retry_ms), "5m", 10, DAY,
      "the step of the retry schedule: tries at ages 1, 4, 9, 16 ... times this"},
     {"queue", "bounce-quote", CONFIG_SIZE, IN(config, deliver.bounce_quote_bytes), "64K", 0,
-     16 * MIB, "how much of the original a bounce quotes at most"},
+     DELIVER_MOST_QUOTE_BYTES, "how much of the original a bounce quotes at most"},
     {"queue", "recipients", CONFIG_COUNT, IN(config, receive.queue_recipients), "1000000", 100,
      MOST_COUNT, "in the queue; then new messages get 452"},
     {"queue", "memory", CONFIG_SIZE, IN(config, spool.memory_bytes), "256M", 0, TERA,

@@ -40,14 +40,14 @@ struct master {
     const char *path;
     struct config *config;
     int listeners[PROGRAM_LINK_LISTENERS];
-    int snapshot; /* of `config`, for the worker that starts next */
+    int snapshot; /* of `config`: what a worker starts with */
     int worker_pid, socket;
     struct process_watch *watch;
     struct timer restart;
     int64_t restart_ms, started_ms;
     struct config *pending; /* a reload that the worker has not answered yet */
     int pending_listeners[PROGRAM_LINK_LISTENERS];
-    int pending_log;
+    int pending_log, pending_snapshot;
     bool reload_wanted; /* asked for meanwhile: once more when the worker has answered */
     size_t bind_tries;
     struct timer bind_again, watchdog;
@@ -107,6 +107,8 @@ static void take_pending(struct master *master)
         }
     }
     memcpy(master->listeners, master->pending_listeners, sizeof(master->listeners));
+    listener_forget(master->snapshot);
+    master->snapshot = master->pending_snapshot;
     log_reopen(master->log, master->pending_log, master->pending->log_format,
                master->pending->log_level);
     master->config = master->pending;
@@ -120,6 +122,7 @@ static void drop_pending(struct master *master, const char *why)
         program_bind_forget(held(master), master->pending, master->pending_listeners,
                             master->pending->listener_count);
         program_log_file_forget(master->pending_log);
+        listener_forget(master->pending_snapshot);
         config_release(master->pending);
         master->pending = NULL;
         LOG_EVENT(master->log, LOG_ERROR, "not reloaded", log_string("reason", why));
@@ -127,9 +130,9 @@ static void drop_pending(struct master *master, const char *why)
     }
 }
 
-static bool pass_pending(const struct master *master, int snapshot)
+static bool pass_pending(const struct master *master)
 {
-    const struct program_parcel parcel = {.snapshot = snapshot,
+    const struct program_parcel parcel = {.snapshot = master->pending_snapshot,
                                           .log = master->pending_log,
                                           .listeners = master->pending_listeners,
                                           .listener_count = master->pending->listener_count};
@@ -138,9 +141,9 @@ static bool pass_pending(const struct master *master, int snapshot)
 }
 
 /* Reads, binds and opens what the new configuration names. NULL: nothing was changed. */
-static struct config *prepare_reload(struct master *master, int *ret_snapshot)
+static struct config *prepare_reload(struct master *master)
 {
-    struct config *config = program_snapshot_take(master->path, ret_snapshot);
+    struct config *config = program_snapshot_take(master->path, &master->pending_snapshot);
 
     if (!config) {
         LOG_EVENT(master->log, LOG_ERROR, "not reloaded",
@@ -158,8 +161,7 @@ static struct config *prepare_reload(struct master *master, int *ret_snapshot)
     } else {
         program_log_file_forget(master->pending_log);
     }
-    listener_forget(*ret_snapshot);
-    *ret_snapshot = -1;
+    listener_forget(master->pending_snapshot);
     config_release(config);
     return NULL;
 }
@@ -175,8 +177,6 @@ static void notify_reloading(void)
 
 static void reload(struct master *master)
 {
-    int snapshot = -1;
-
     if (master->pending) {
         master->reload_wanted = true;
         return;
@@ -187,16 +187,15 @@ static void reload(struct master *master)
         return;
     }
     notify_reloading();
-    master->pending = prepare_reload(master, &snapshot);
+    master->pending = prepare_reload(master);
     if (!master->pending) { /* whoever rotated the log asked for a reload too */
         program_log_file_rotate(master->config, master->log, master->socket);
         (void)process_notify("READY=1");
         return;
     }
-    if (!pass_pending(master, snapshot)) {
+    if (!pass_pending(master)) {
         drop_pending(master, "the worker does not listen");
     }
-    listener_forget(snapshot);
 }
 
 static void reload_again(struct master *master)
@@ -258,6 +257,7 @@ static void worker_said(void *context)
         break;
     case PROGRAM_LINK_REFUSED:
         drop_pending(master, "the worker could not take the configuration");
+        program_log_file_rotate(master->config, master->log, master->socket);
         reload_again(master);
         break;
     default:
@@ -286,8 +286,6 @@ static void start_worker(struct master *master)
 {
     int pid = try_worker(master);
 
-    listener_forget(master->snapshot);
-    master->snapshot = -1;
     if (pid <= 0) {
         LOG_EVENT(master->log, LOG_ERROR, "cannot start the worker",
                   log_string("error", strerrordesc_np(-pid)));
@@ -300,19 +298,18 @@ static void start_worker(struct master *master)
     program_budget_enforce(master->config, master->log, pid);
 }
 
-/* The file may have changed since: the worker starts with what it says now, or waits. */
+/*
+ * The file may have changed since: the worker starts with what it says now. While somebody is still
+ * writing it, or it cannot be, the relay goes on with what held before.
+ */
 static void restart_worker(void *context)
 {
     struct master *master = context;
 
-    master->pending = prepare_reload(master, &master->snapshot);
-    if (!master->pending) {
-        LOG_EVENT(master->log, LOG_ERROR, "cannot start the worker",
-                  log_string("reason", "the configuration has errors"));
-        timer_set(&master->restart, RESTART_MAX_MS);
-        return;
+    master->pending = prepare_reload(master);
+    if (master->pending) {
+        take_pending(master);
     }
-    take_pending(master);
     start_worker(master);
 }
 

@@ -73,6 +73,13 @@ static bool has_listeners(const struct config *config, const int *descriptors, s
     return config->listener_count == count;
 }
 
+static void forget_all(const int *descriptors, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        listener_forget(descriptors[i]);
+    }
+}
+
 static void reload(struct child *child, const int *descriptors, size_t count)
 {
     const int *listeners = descriptors + PROGRAM_LINK_FIRST_LISTENER;
@@ -83,9 +90,7 @@ static void reload(struct child *child, const int *descriptors, size_t count)
     }
     if (!config || !has_listeners(config, listeners, count - PROGRAM_LINK_FIRST_LISTENER) ||
         !program_budget_fit(config, child->log, child->descriptors)) {
-        for (size_t i = 0; i < count; i++) {
-            listener_forget(descriptors[i]);
-        }
+        forget_all(descriptors, count);
         config_release(config);
         (void)program_link_send(PROGRAM_LINK_SOCKET, PROGRAM_LINK_REFUSED, NULL, 0);
         return;
@@ -123,6 +128,8 @@ static void master_said(void *context)
         stop(child, program_worker_config(child->worker)->stop_grace_ms);
     } else if (word == PROGRAM_LINK_ASK_ALIVE) {
         (void)program_link_send(PROGRAM_LINK_SOCKET, PROGRAM_LINK_ALIVE, NULL, 0);
+    } else {
+        forget_all(descriptors, count); /* a reload while we stop */
     }
 }
 

@@ -32,6 +32,9 @@ struct spool_compaction {
     bool gaps; /* something could not be read */
 };
 
+/* One that must go before any other; NULL: there is none. */
+struct spool_segment *spool_compact_find_stale(const struct spool *spool,
+                                               const struct spool_segment *other_than);
 void spool_compact_read(struct spool_compaction *compaction);
 void spool_compact_next(struct spool_compaction *compaction);
 void spool_compact_note_move(struct spool_compaction *compaction, struct spool_message *message,

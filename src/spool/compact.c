@@ -47,14 +47,19 @@ static bool is_free(const struct spool_segment *segment)
     return true;
 }
 
-static struct spool_segment *find_stale(const struct spool *spool)
+/* A poisoned one first: what others had may have been copied to it, and not be on disk there. */
+struct spool_segment *spool_compact_find_stale(const struct spool *spool,
+                                               const struct spool_segment *other_than)
 {
+    struct spool_segment *found = NULL;
     for (uint32_t i = 0; i < spool->segment_capacity; i++) {
-        if (is_sealed(spool->segments[i]) && spool->segments[i]->stale) {
-            return spool->segments[i];
+        struct spool_segment *segment = spool->segments[i];
+        if (is_sealed(segment) && segment->stale && segment != other_than &&
+            (found == NULL || (segment->poisoned && !found->poisoned))) {
+            found = segment;
         }
     }
-    return NULL;
+    return found;
 }
 
 /* The segment of which the smallest share is needed, if that is small enough to be worth it. */
@@ -84,6 +89,14 @@ static struct spool_segment *find_sparse(const struct spool *spool)
     return best_needed <= best->size / 100 * percent ? best : NULL;
 }
 
+/* With something over for what comes meanwhile: much, but if no file can be made only marks come.
+ */
+static bool has_room_for(const struct spool *spool, const struct spool_segment *segment)
+{
+    uint64_t over = spool->settings.segment_bytes / (spool->provide_error == 0 ? 4 : 16);
+    return spool_segment_room(spool) > spool_segment_needed(segment) + over;
+}
+
 static void free_free_ones(struct spool *spool)
 {
     for (uint32_t i = 0; i < spool->segment_capacity; i++) {
@@ -111,7 +124,7 @@ static void free_one(struct spool *spool)
             oldest = segment;
         }
     }
-    const struct spool_segment *stale = find_stale(spool);
+    const struct spool_segment *stale = spool_compact_find_stale(spool, NULL);
     if (oldest != NULL && oldest != newest && (stale == NULL || stale == oldest)) {
         spool_segment_recycle(oldest);
     }
@@ -199,7 +212,7 @@ void spool_compact_check(void *context)
         }
         return;
     }
-    struct spool_segment *stale = find_stale(spool);
+    struct spool_segment *stale = spool_compact_find_stale(spool, NULL);
     if (stale != NULL) {
         if (stale->loan == 0 && !stale->unreadable) {
             begin(spool, stale);
@@ -208,9 +221,7 @@ void spool_compact_check(void *context)
     }
     free_free_ones(spool);
     struct spool_segment *sparse = find_sparse(spool);
-    if (sparse != NULL && spool->preparing == 0 &&
-        spool_segment_room(spool) >
-            spool_segment_needed(sparse) + spool->settings.segment_bytes / 4) {
+    if (sparse != NULL && spool->preparing == 0 && has_room_for(spool, sparse)) {
         begin(spool, sparse);
     }
 }
@@ -219,6 +230,7 @@ void spool_compact_check(void *context)
 
 static void rewrite(struct spool_compaction *compaction)
 {
+    const struct spool *spool = compaction->spool;
     compaction->phase = SPOOL_COMPACT_REWRITING;
     for (size_t i = 0; i < compaction->touched_count; i++) {
         struct spool_message *message = compaction->touched[i];
@@ -233,6 +245,13 @@ static void rewrite(struct spool_compaction *compaction)
         spool_compact_queue(compaction, item, message);
     }
     spool_compact_queue_later(compaction);
+    if (compaction->pending == 0 &&
+        (spool->group.busy || !list_is_empty(&spool->loose) || !list_is_empty(&spool->queue))) {
+        /* A mark was left behind because a later one, or a DONE, is known. Before the segment goes,
+         * those must be durable: so is a record that means nothing, queued behind them. */
+        spool_compact_queue(compaction,
+                            spool_item_new(SPOOL_ITEM_COPY_DONE, 0, SPOOL_RECORD_DONE_SIZE), NULL);
+    }
 }
 
 void spool_compact_next(struct spool_compaction *compaction)
@@ -313,6 +332,7 @@ void spool_compact_durable(struct spool *spool, struct spool_item *item)
                                 spool_record_bytes(item->payload_size), 1);
             item->message->touched = false;
         }
+        require(compaction->pending > 0); /* else it is a copy of an earlier compaction */
         compaction->pending--;
     }
     spool_item_free(spool, item);

@@ -150,9 +150,18 @@ static void copy_done(struct spool_compaction *compaction, uint64_t id, struct s
     if (spool_find(compaction->spool, id) != NULL) {
         return; /* from a group that did not count: a crash came before its sync */
     }
-    if (!spool_payload_done_read(payload, &home) || home == compaction->segment->number ||
-        spool_segment_find(compaction->spool, home) == NULL) {
+    if (id == 0 || !spool_payload_done_read(payload, &home)) {
         return;
+    }
+    if (home == compaction->segment->number ||
+        spool_segment_find(compaction->spool, home) == NULL) {
+        /* Its MESSAGE goes or is gone; an older one may stand where it was copied from. */
+        const struct spool_segment *stale =
+            spool_compact_find_stale(compaction->spool, compaction->segment);
+        if (stale == NULL) {
+            return;
+        }
+        home = stale->number;
     }
     struct spool_item *item = spool_item_new(SPOOL_ITEM_COPY_DONE, id, payload.size);
     item->home = home;

@@ -460,7 +460,7 @@ void spool_group_pump(struct spool *spool)
 
 void spool_group_no_room(struct spool *spool, int error)
 {
-    if (!spool->broken && (spool->active != NULL || spool->group.busy)) {
+    if (spool->group.busy || (!spool->broken && spool->active != NULL)) {
         spool_group_wake(spool); /* the queue moves as yet, or is refused where it does not */
         return;
     }

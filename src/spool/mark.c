@@ -248,7 +248,7 @@ void spool_last_reply(struct spool *spool, struct spool_message *message, uint32
                                     .context = context};
     spool_message_ref(message);
     spool->operations++;
-    if (segment == NULL || segment->file == NULL) {
+    if (segment == NULL || segment->file == NULL || segment->state == SPOOL_SEGMENT_LEAVING) {
         loop_task_init(&question->task, no_reply, question);
         loop_soon(spool->loop, &question->task);
         return;

@@ -106,7 +106,7 @@ struct spool_segment {
     bool poisoned;
     bool unreadable; /* compaction cannot read it, or it is damaged: it stays */
     bool damaged;    /* recovery found a bad record in a group that was synced */
-    bool stale;      /* has MESSAGE records that count no more: must go before any other */
+    bool stale;      /* has records that count no more: must go before any other */
     uint8_t *block;  /* its header while that is being written */
     struct span part;
 };
@@ -309,7 +309,6 @@ struct spool {
  * until that is durable nobody is told that his message was refused.
  */
 void spool_poison(struct spool *spool, struct spool_segment *segment);
-void spool_poison_named(void *context, int64_t result);
 /* Tells of a result that is an error; of others nothing. */
 void spool_trouble(struct spool *spool, const char *what, int64_t result);
 /* The last thing after each answer of the disk: the spool may be gone afterwards. */

@@ -164,6 +164,18 @@ void spool_trouble(struct spool *spool, const char *what, int64_t result)
     spool->told(spool->told_context, what, (int)result);
 }
 
+static void poison_named(void *context, int64_t result)
+{
+    struct spool_segment *segment = context;
+    struct spool *spool = segment->spool;
+    spool_trouble(spool, "marking a segment as bad", result);
+    segment->stale = segment->stale || result != 0; /* its void copies would count at a start */
+    spool->naming--;
+    spool_draft_named(spool, result == 0);
+    spool_compact_wake(spool);
+    spool_operation_done(spool);
+}
+
 void spool_poison(struct spool *spool, struct spool_segment *segment)
 {
     char name[64];
@@ -182,16 +194,7 @@ void spool_poison(struct spool *spool, struct spool_segment *segment)
     spool_segment_cut_name(segment->number, spool->synced_group + 1, "bad", name);
     spool->operations++;
     spool->naming++;
-    disk_file_rename(segment->file, name, spool_poison_named, spool);
-}
-
-void spool_poison_named(void *context, int64_t result)
-{
-    struct spool *spool = context;
-    spool_trouble(spool, "marking a segment as bad", result);
-    spool->naming--;
-    spool_draft_named(spool, result == 0);
-    spool_operation_done(spool);
+    disk_file_rename(segment->file, name, poison_named, segment);
 }
 
 static bool space_is_low(struct spool *spool)

@@ -151,8 +151,10 @@ struct spool_last_reply {
     struct span reply, remote;
     int64_t attempted_ms;
 };
-/* Reads what the last mark of a recipient said (from disk); `done` later, once; spans live in the
- * call. */
+/*
+ * Reads what the last mark of a recipient said (from disk); `done` later, once; spans live in the
+ * call. All empty if there is none, or none any more: compaction keeps states, not all words.
+ */
 void spool_last_reply(struct spool *spool, struct spool_message *message, uint32_t recipient,
                       void (*done)(void *context, const struct spool_last_reply *reply),
                       void *context);

@@ -2,8 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "system/process.h"
@@ -109,26 +114,155 @@ int file_seal(int descriptor)
     return fcntl(descriptor, F_ADD_SEALS, seals) == 0 ? 0 : -errno;
 }
 
+/* ---- Files that root makes ---- */
+
+/* Where a file stands: its folder, its name in there. */
+struct place {
+    char path[PATH_MAX];
+    const char *name; /* in `path` */
+    int folder;
+    bool is_ours; /* nobody but root and ourselves can change the way to it */
+};
+
+/* `is_last`: of what is in there too. In a folder with the sticky bit nobody moves what is
+ * another's. */
+static bool is_ours(const struct stat *about, bool is_last)
+{
+    bool others_write = !S_ISLNK(about->st_mode) && (about->st_mode & (S_IWGRP | S_IWOTH)) != 0;
+    bool keeps = !is_last && (about->st_mode & S_ISVTX) != 0;
+
+    return (about->st_uid == 0 || about->st_uid == geteuid()) && (!others_write || keeps);
+}
+
+/* Looks at each folder on the way to the file, the first one first, and where a link leads to. */
+static bool is_way_ours(const char *path)
+{
+    char way[PATH_MAX];
+    struct stat about;
+
+    (void)snprintf(way, sizeof(way), "%s", path);
+    if (stat(path[0] == '/' ? "/" : ".", &about) != 0 ||
+        !is_ours(&about, strchr(way + 1, '/') == NULL)) {
+        return false;
+    }
+    for (char *end = strchr(way + 1, '/'); end != NULL; end = strchr(end + 1, '/')) {
+        bool is_last = strchr(end + 1, '/') == NULL;
+        *end = '\0';
+        if (lstat(way, &about) != 0 || !is_ours(&about, is_last) || stat(way, &about) != 0 ||
+            !is_ours(&about, is_last)) {
+            return false;
+        }
+        *end = '/';
+    }
+    return true;
+}
+
+static int open_folder(const char *path, bool follows_links)
+{
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = follows_links ? 0 : RESOLVE_NO_SYMLINKS};
+    long folder = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+    if (folder < 0 && errno == ENOSYS) { /* before Linux 5.6: the last link at least */
+        folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | (follows_links ? 0 : O_NOFOLLOW));
+    }
+    return folder < 0 ? -errno : (int)folder;
+}
+
+/*
+ * What another user could put in the way of root would make root write where that user may not.
+ * Where that can be, no link is followed. 0 or -errno; the folder is the caller's.
+ */
+static int find_place(const char *path, struct place *place)
+{
+    size_t size = strlen(path);
+    char *slash;
+
+    while (size > 1 && path[size - 1] == '/') {
+        size--;
+    }
+    if (size == 0 || size >= sizeof(place->path)) {
+        return size == 0 ? -ENOENT : -ENAMETOOLONG;
+    }
+    memcpy(place->path, path, size);
+    place->path[size] = '\0';
+    place->is_ours = !process_is_root() || is_way_ours(place->path);
+    slash = strrchr(place->path, '/');
+    place->name = slash == NULL ? place->path : slash + 1;
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    place->folder = open_folder(slash == NULL          ? "."
+                                : slash == place->path ? "/"
+                                                       : place->path,
+                                place->is_ours);
+    return place->folder < 0 ? place->folder : 0;
+}
+
+/* One name, or a hard link could make it somebody else's file. */
+static int check_only(int descriptor)
+{
+    struct stat about;
+    int error = check_regular(descriptor);
+
+    if (error == 0 && fstat(descriptor, &about) != 0) {
+        return -errno;
+    }
+    return error != 0 ? error : about.st_nlink == 1 ? 0 : -EMLINK;
+}
+
 int file_append_open(const char *path)
 {
-    int descriptor = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
+    struct place place;
+    int error = find_place(path, &place);
+    int descriptor;
 
-    return descriptor < 0 ? -errno : descriptor;
+    if (error != 0) {
+        return error;
+    }
+    descriptor = openat(place.folder, place.name,
+                        flags | (place.is_ours ? 0 : O_NOFOLLOW | O_NONBLOCK), 0640);
+    error = descriptor < 0 ? -errno : place.is_ours ? 0 : check_only(descriptor);
+    close(place.folder);
+    if (error != 0 && descriptor >= 0) {
+        close(descriptor);
+    }
+    return error != 0 ? error : descriptor;
 }
 
 /* What is written below the folder is only safe when its name is. */
-static int sync_parent(const char *path)
+static int sync_parent(int folder)
 {
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int parent = folder < 0 ? -1 : openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int parent = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int error = parent < 0 || fsync(parent) != 0 ? -errno : 0;
 
     if (parent >= 0) {
         close(parent);
     }
-    if (folder >= 0) {
-        close(folder);
+    return error;
+}
+
+/* The folder that we have just made, given to its owner. */
+static int hand_over(const struct place *place, bool has_owner, unsigned uid, unsigned gid)
+{
+    int folder =
+        openat(place->folder, place->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat about;
+    int error = 0;
+
+    if (folder < 0) {
+        return -errno;
     }
+    if (has_owner && (fstat(folder, &about) != 0 || about.st_uid != geteuid())) {
+        error = -EPERM; /* another one has been put in its place */
+    } else if (has_owner && fchown(folder, uid, gid) != 0) {
+        error = -errno;
+    }
+    if (error == 0) {
+        error = sync_parent(folder);
+    }
+    close(folder);
     return error;
 }
 
@@ -136,15 +270,19 @@ int file_make_folder(const char *path, const char *user)
 {
     unsigned uid = 0, gid = 0;
     int error = user ? process_find_user(user, &uid, &gid) : 0;
+    struct place place;
 
+    if (error == 0) {
+        error = find_place(path, &place);
+    }
     if (error != 0) {
         return error;
     }
-    if (mkdir(path, 0700) != 0) {
-        return errno == EEXIST ? 0 : -errno;
+    if (mkdirat(place.folder, place.name, 0700) == 0) {
+        error = hand_over(&place, user != NULL && process_is_root(), uid, gid);
+    } else {
+        error = errno == EEXIST ? 0 : -errno;
     }
-    if (user && process_is_root() && chown(path, uid, gid) != 0) {
-        return -errno;
-    }
-    return sync_parent(path);
+    close(place.folder);
+    return error;
 }

@@ -20,13 +20,17 @@ int file_memory(void);
 int file_write(int descriptor, struct span bytes);
 int file_seal(int descriptor);
 
-/* Opens for appending, made with mode 0640; descriptor or -errno. */
+/*
+ * Opens for appending, made with mode 0640; descriptor or -errno. As root, and if another user can
+ * write anywhere on the way to it: -ELOOP for a symbolic link on the way or in its place, -EMLINK
+ * for a file with a second name, -EINVAL for what is no file.
+ */
 int file_append_open(const char *path);
 
 /*
  * Makes the folder with mode 0700 if it is missing, and its name safe on disk; as root, gives it to
- * `user` (NULL: keeps it). 0
- * or -errno.
+ * `user` (NULL: keeps it), with the same care for links. What is there already stays as it is. 0 or
+ * -errno.
  */
 int file_make_folder(const char *path, const char *user);
 

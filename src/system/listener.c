@@ -57,25 +57,34 @@ static bool is_abandoned(const char *path, const struct socket_address *address)
     return refused;
 }
 
+/*
+ * The name gets the mode that the socket has already: nobody can slip in before a chmod, and nobody
+ * can put a link in its place for that chmod to follow.
+ */
+static int bind_as_it_is(int descriptor, const struct socket_address *address)
+{
+    mode_t mask = umask(0);
+    int result = bind(descriptor, &address->of.any, address->size);
+    int error = errno;
+
+    (void)umask(mask);
+    errno = error;
+    return result;
+}
+
 static int bind_path(int descriptor, const struct socket_address *address, const char *path,
                      unsigned mode)
 {
-    /* The mode of the socket before it has a name: nobody can slip in before chmod. */
     if (fchmod(descriptor, (mode_t)(mode & 0777)) != 0) {
         return -errno;
     }
-    if (bind(descriptor, &address->of.any, address->size) != 0) {
+    if (bind_as_it_is(descriptor, address) != 0) {
         if (errno != EADDRINUSE || !is_abandoned(path, address)) {
             return -errno;
         }
-        if (unlink(path) != 0 || bind(descriptor, &address->of.any, address->size) != 0) {
+        if (unlink(path) != 0 || bind_as_it_is(descriptor, address) != 0) {
             return -errno;
         }
-    }
-    if (chmod(path, (mode_t)(mode & 0777)) != 0) {
-        int error = -errno;
-        unlink(path);
-        return error;
     }
     return 0;
 }

@@ -2,8 +2,8 @@
  * log: one line an event, key=value or JSON.
  *
  * Values from outside are escaped here and nowhere else. Lines gather and are written once a round
- * of the loop (log_flush). A log that cannot be written to loses lines, counts them and says so when
- * it works again; it never blocks mail.
+ * of the loop (log_flush). A log that cannot be written to loses lines, counts them and says so
+ * when it works again; it never blocks mail.
  */
 #ifndef SYSTEM_LOG_H
 #define SYSTEM_LOG_H

@@ -35,10 +35,10 @@ struct stream {
     struct loop_orphan orphan; /* while it lingers */
     void (*closed)(void *context);
     void *closed_context;
-    size_t discarded_bytes;    /* since then */
-    int error;                 /* why it is BROKEN */
-    unsigned depth;            /* of our functions that are at work on it */
-    bool dead;                 /* to be destroyed by the last leave() */
+    size_t discarded_bytes; /* since then */
+    int error;              /* why it is BROKEN */
+    unsigned depth;         /* of our functions that are at work on it */
+    bool dead;              /* to be destroyed by the last leave() */
     bool connected_at_once;
     bool handled; /* has limits and a handler */
     bool paused;

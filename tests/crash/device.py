@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 
 FS_IOC_SHUTDOWN = 2 << 30 | 4 << 16 | ord("X") << 8 | 125  # _IOR('X', 125, __u32)
 NOLOGFLUSH = 2
@@ -67,7 +68,15 @@ class Image:
             os.close(folder)
 
     def unmount(self):
-        run("umount", self.mounted)
+        """The threads of a killed worker let go of their files a moment after it is dead."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return run("umount", self.mounted)
+            except OSError as error:
+                if "busy" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def is_mounted(self):
         return os.path.ismount(self.mounted)

@@ -187,6 +187,7 @@ class Quota:
 
 def cycle(relay, ledger, sink, chance, limit):
     """Refuses, delivers while nothing can grow, accepts again. True: the relay had to be restarted."""
+    time.sleep(0.3)  # by then the marks of what was delivered before are written (mark-delay)
     sink.may_take.clear()
     limit.begin(relay)
     replies = load_until_refused(relay, ledger, chance)

@@ -114,9 +114,13 @@ static bool session_is_queued(const struct smtp_reply *reply, uint64_t *ret_id)
 /* Our trace goes before it, and an empty line if it has no header. */
 static void session_check_content(struct span content, struct span body)
 {
-    struct span trace = span_first(content, content.size - body.size), line;
+    struct span trace, line, words = SPAN("Received: from"), name;
 
-    require(content.size > body.size && span_starts(content, SPAN("Received: from ")));
+    require(content.size > body.size && span_starts(content, words));
+    trace = span_first(content, content.size - body.size);
+    /* FWS follows "from", RFC 5321 4.4: a long name from EHLO stands on a line of its own. */
+    name = span_from(trace, words.size);
+    require(span_starts(name, SPAN(" ")) || span_starts(name, SPAN("\r\n\t")));
     require(span_equal(span_from(content, trace.size), body));
     for (bool is_first = true; trace.size > 0; is_first = false) {
         require(span_cut(trace, '\n', &line, &trace));

@@ -20,13 +20,20 @@
 #include "sim/sim.h"
 #include "system/clock.h"
 
-enum host_mode { HOST_WORKS, HOST_REFUSES, HOST_SAYS_554, HOST_SAYS_421, HOST_IS_SILENT };
+enum host_mode {
+    HOST_WORKS,
+    HOST_REFUSES,
+    HOST_SAYS_554,
+    HOST_SAYS_421,
+    HOST_IS_SILENT,
+    HOST_FINDS_US_POOR
+};
 
 struct host { /* a next hop, by its address */
     struct ip ip;
     enum host_mode mode;
     unsigned defer, fail, lose; /* of a thousand recipients, recipients, transactions */
-    const char *deferred_text;
+    const char *deferred_text, *failed_text;
     bool dsn;
     size_t attempts, transactions, delivered, deferred, failed, open, most_open, most_recipients;
     int64_t last_attempt_ms[64];
@@ -110,7 +117,7 @@ static struct smtp_reply reply_for(struct host *host)
 
     if (chance < host->fail) {
         host->failed++;
-        return smtp_reply_of(550, "5.1.1", "no such user");
+        return smtp_reply_of(550, "5.1.1", host->failed_text ? host->failed_text : "no such user");
     }
     if (chance < host->fail + host->defer) {
         host->deferred++;
@@ -165,6 +172,9 @@ static void acts(void *context)
         return;
     case HOST_REFUSES:
         breaks(connection, DELIVER_CONNECTING, -ECONNREFUSED, 0, "connection refused");
+        return;
+    case HOST_FINDS_US_POOR:
+        breaks(connection, DELIVER_CONNECTING, -EMFILE, 0, "too many open files");
         return;
     case HOST_SAYS_554:
         breaks(connection, DELIVER_GREETING, 0, 554, "no service for you");
@@ -402,7 +412,7 @@ static uint64_t put_message(const char *sender, const char *const *recipients, s
     return id;
 }
 
-static uint64_t put_one(const char *sender, const char *recipient)
+static inline uint64_t put_one(const char *sender, const char *recipient)
 {
     return put_message(sender, &recipient, 1, 0);
 }

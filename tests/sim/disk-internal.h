@@ -1,5 +1,5 @@
 /*
- * What disk.c (the folder and its two contents) and disk_program.c (the program's side,
+ * What disk.c (the folder and its two contents) and disk_program.c, disk_ask.c (the program's side,
  * system/disk.h) share.
  */
 #ifndef SIM_DISK_INTERNAL_H

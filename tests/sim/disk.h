@@ -17,10 +17,17 @@ struct sim_disk;
 struct sim_disk_settings {
     int64_t write_us, sync_us, read_us; /* at most; each takes a random part of it */
     uint64_t free_bytes;
-    unsigned error_permille; /* of writes, syncs, creations and reads that fail: EIO, ENOSPC */
+    unsigned error_permille; /* of all acts that fail: EIO, ENOSPC */
 };
 
-enum sim_disk_act { SIM_DISK_WRITE, SIM_DISK_SYNC, SIM_DISK_CREATE, SIM_DISK_READ, SIM_DISK_ACTS };
+enum sim_disk_act {
+    SIM_DISK_WRITE,
+    SIM_DISK_SYNC,
+    SIM_DISK_CREATE,
+    SIM_DISK_READ,
+    SIM_DISK_RENAME,
+    SIM_DISK_ACTS
+};
 
 struct sim_disk *sim_disk_new(struct sim *sim);
 void sim_disk_free(struct sim_disk *disk);

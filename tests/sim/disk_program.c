@@ -1,50 +1,14 @@
 /*
- * The program's side of the simulated disk: one writer that takes requests in order, readers beside
- * it. Answers that came in one go reach the loop in one letter, as with the real disk.
+ * Does what the program asks of the simulated disk: one writer that takes requests in order,
+ * readers beside it. Answers that came in one go reach the loop in one letter, as with the real
+ * disk.
  */
-#include "system/disk.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/require.h"
-#include "sim/disk-internal.h"
-
-enum kind { KIND_CREATE, KIND_WRITE, KIND_SYNC, KIND_RENAME, KIND_REMOVE, KIND_CLOSE, KIND_READ };
-
-struct disk_file {
-    struct disk *disk;
-    struct sim_file *file; /* NULL: not made, or removed */
-    char *name;
-    size_t uses;
-};
-
-struct request {
-    struct list node;
-    enum kind kind;
-    struct disk_file *file;
-    uint64_t offset, size;
-    void *buffer;
-    const struct span *parts;
-    size_t count;
-    bool sync;
-    char *name;
-    disk_callback *done;
-    void *context;
-    int64_t result;
-    struct sim_event event; /* of a read */
-};
-
-struct disk {
-    struct sim_disk *of;
-    struct loop *loop;
-    struct list writes, reads, answers;
-    struct sim_event work; /* the first of the writes is being done until then */
-    struct loop_task telling;
-    struct disk_counters totals;
-    bool in_telling, closed;
-};
+#include "sim/disk_program-internal.h"
 
 static struct sim_disk *bound;
 
@@ -63,7 +27,7 @@ static void drop(struct disk_file *handle)
     }
 }
 
-static uint64_t parts_size(const struct request *request)
+static uint64_t parts_size(const struct sim_request *request)
 {
     uint64_t size = 0;
 
@@ -74,7 +38,7 @@ static uint64_t parts_size(const struct request *request)
 }
 
 /* The first `size` bytes of the parts. */
-static void write_parts(const struct request *request, uint64_t size)
+static void write_parts(const struct sim_request *request, uint64_t size)
 {
     uint64_t offset = request->offset;
 
@@ -104,7 +68,7 @@ static int64_t do_sync(struct disk *disk, struct sim_file *file)
     return 0;
 }
 
-static int64_t do_write(struct disk *disk, struct request *request)
+static int64_t do_write(struct disk *disk, struct sim_request *request)
 {
     uint64_t size = parts_size(request);
     int error = sim_disk_fault(disk->of, SIM_DISK_WRITE);
@@ -127,7 +91,7 @@ static int64_t do_write(struct disk *disk, struct request *request)
     return request->sync ? do_sync(disk, request->file->file) : 0;
 }
 
-static int64_t do_create(struct disk *disk, struct request *request)
+static int64_t do_create(struct disk *disk, struct sim_request *request)
 {
     static const enum sim_disk_call CALLS[] = {SIM_CALL_OPEN,    SIM_CALL_FALLOCATE,
                                                SIM_CALL_PWRITEV, SIM_CALL_FDATASYNC,
@@ -186,7 +150,7 @@ static int sync_folder(struct disk *disk)
     return 0;
 }
 
-static int64_t do_rename(struct disk *disk, struct request *request)
+static int64_t do_rename(struct disk *disk, struct sim_request *request)
 {
     struct sim_file *file = request->file->file;
     struct sim_file *other = sim_file_find(disk->of, request->name);
@@ -199,7 +163,8 @@ static int64_t do_rename(struct disk *disk, struct request *request)
     if (other != NULL && other != file) {
         return -EEXIST;
     }
-    error = sim_disk_call(disk->of, SIM_CALL_RENAME, NULL);
+    error = sim_disk_fault(disk->of, SIM_DISK_RENAME);
+    error = error != 0 ? error : sim_disk_call(disk->of, SIM_CALL_RENAME, NULL);
     if (error != 0) {
         return error;
     }
@@ -212,7 +177,7 @@ static int64_t do_rename(struct disk *disk, struct request *request)
     return sync_folder(disk);
 }
 
-static int64_t do_remove(struct disk *disk, struct request *request)
+static int64_t do_remove(struct disk *disk, struct sim_request *request)
 {
     struct sim_file *file = request->file->file;
     int error;
@@ -230,7 +195,7 @@ static int64_t do_remove(struct disk *disk, struct request *request)
     return sync_folder(disk);
 }
 
-static int64_t do_read(struct disk *disk, struct request *request)
+int64_t sim_request_read(struct disk *disk, struct sim_request *request)
 {
     const struct sim_file *file = request->file->file;
     int error = sim_disk_fault(disk->of, SIM_DISK_READ);
@@ -253,40 +218,40 @@ static int64_t do_read(struct disk *disk, struct request *request)
     return (int64_t)left;
 }
 
-static int64_t perform(struct disk *disk, struct request *request)
+static int64_t perform(struct disk *disk, struct sim_request *request)
 {
     switch (request->kind) {
-    case KIND_CREATE:
+    case SIM_REQUEST_CREATE:
         return do_create(disk, request);
-    case KIND_WRITE:
+    case SIM_REQUEST_WRITE:
         return do_write(disk, request);
-    case KIND_SYNC:
+    case SIM_REQUEST_SYNC:
         return request->file->file == NULL ? -EBADF : do_sync(disk, request->file->file);
-    case KIND_RENAME:
+    case SIM_REQUEST_RENAME:
         return do_rename(disk, request);
-    case KIND_REMOVE:
+    case SIM_REQUEST_REMOVE:
         return do_remove(disk, request);
-    case KIND_READ:
-        return do_read(disk, request);
-    case KIND_CLOSE:
+    case SIM_REQUEST_READ:
+        return sim_request_read(disk, request);
+    case SIM_REQUEST_CLOSE:
         break;
     }
     return 0;
 }
 
-static void free_request(struct request *request)
+static void free_request(struct sim_request *request)
 {
     free(request->name);
     free(request);
 }
 
-static void finish(struct disk *disk, struct request *request)
+static void finish(struct disk *disk, struct sim_request *request)
 {
     list_remove(&request->node);
     request->result = perform(disk, request);
     sim_trace(disk->of->sim, &request->offset, sizeof(request->offset));
     sim_trace(disk->of->sim, &request->result, sizeof(request->result));
-    if (request->kind == KIND_REMOVE || request->kind == KIND_CLOSE) {
+    if (request->kind == SIM_REQUEST_REMOVE || request->kind == SIM_REQUEST_CLOSE) {
         drop(request->file); /* the owner's handle */
     }
     drop(request->file);
@@ -298,19 +263,20 @@ static void finish(struct disk *disk, struct request *request)
     loop_soon(disk->loop, &disk->telling);
 }
 
-static void work_on_next(struct disk *disk)
+void sim_request_next(struct disk *disk)
 {
     const struct sim_disk_settings *settings = &disk->of->settings;
     struct list *first = list_first(&disk->writes);
-    const struct request *request;
+    const struct sim_request *request;
     int64_t most_us;
 
     if (first == NULL || sim_event_is_set(&disk->work)) {
         return;
     }
-    request = LIST_OF(first, const struct request, node);
+    request = LIST_OF(first, const struct sim_request, node);
     most_us = settings->write_us;
-    if (request->sync || (request->kind != KIND_WRITE && request->kind != KIND_CLOSE)) {
+    if (request->sync ||
+        (request->kind != SIM_REQUEST_WRITE && request->kind != SIM_REQUEST_CLOSE)) {
         most_us += settings->sync_us;
     }
     sim_event_set(&disk->work, (int64_t)sim_below(disk->of->sim, (uint64_t)most_us + 1));
@@ -320,13 +286,13 @@ static void on_work(void *context)
 {
     struct disk *disk = context;
 
-    finish(disk, LIST_OF(list_first(&disk->writes), struct request, node));
-    work_on_next(disk);
+    finish(disk, LIST_OF(list_first(&disk->writes), struct sim_request, node));
+    sim_request_next(disk);
 }
 
-static void on_read(void *context)
+void sim_request_on_read(void *context)
 {
-    struct request *request = context;
+    struct sim_request *request = context;
 
     finish(request->file->disk, request);
 }
@@ -342,7 +308,7 @@ static void tell(void *context)
     }
     disk->in_telling = true;
     while ((node = list_take_first(&taken)) != NULL) {
-        struct request *request = LIST_OF(node, struct request, node);
+        struct sim_request *request = LIST_OF(node, struct sim_request, node);
 
         if (!disk->closed) {
             request->done(request->context, request->result);
@@ -389,7 +355,7 @@ static void forget_list(struct list *list)
     struct list *node;
 
     while ((node = list_take_first(list)) != NULL) {
-        struct request *request = LIST_OF(node, struct request, node);
+        struct sim_request *request = LIST_OF(node, struct sim_request, node);
 
         sim_event_cancel(&request->event);
         free_request(request);
@@ -404,7 +370,8 @@ void disk_close(struct disk *disk)
         return;
     }
     while ((first = list_first(&disk->writes)) != NULL) {
-        finish(disk, LIST_OF(first, struct request, node)); /* all that is queued is performed */
+        finish(disk,
+               LIST_OF(first, struct sim_request, node)); /* all that is queued is performed */
     }
     sim_event_cancel(&disk->work);
     loop_task_cancel(&disk->telling);
@@ -423,11 +390,11 @@ void sim_disk_forget_requests(struct disk *program)
     struct list *first = list_first(&program->writes);
 
     if (first != NULL && sim_event_is_set(&program->work)) {
-        struct request *request = LIST_OF(first, struct request, node);
+        struct sim_request *request = LIST_OF(first, struct sim_request, node);
 
-        if (request->kind != KIND_WRITE && sim_chance(program->of->sim, 500)) {
+        if (request->kind != SIM_REQUEST_WRITE && sim_chance(program->of->sim, 500)) {
             (void)perform(program, request);
-        } else if (request->kind == KIND_WRITE && request->file->file != NULL) {
+        } else if (request->kind == SIM_REQUEST_WRITE && request->file->file != NULL) {
             write_parts(request, sim_below(program->of->sim, parts_size(request) + 1));
         }
     }
@@ -436,158 +403,4 @@ void sim_disk_forget_requests(struct disk *program)
     forget_list(&program->writes);
     forget_list(&program->reads);
     forget_list(&program->answers);
-}
-
-/* ---- At start-up ---- */
-
-int disk_each(struct disk *disk, void (*visit)(void *context, const char *name), void *context)
-{
-    struct list *node;
-
-    for (node = disk->of->files.next; node != &disk->of->files; node = node->next) {
-        const struct sim_file *file = LIST_OF(node, const struct sim_file, node);
-
-        if (file->name != NULL) {
-            visit(context, file->name);
-        }
-    }
-    return sim_disk_call(disk->of, SIM_CALL_OPEN, NULL);
-}
-
-static struct disk_file *new_handle(struct disk *disk, const char *name, struct sim_file *file)
-{
-    struct disk_file *handle = sim_allocate(sizeof(*handle));
-
-    handle->disk = disk;
-    handle->file = file;
-    handle->uses = 1;
-    handle->name = strdup(name);
-    if (handle->name == NULL) {
-        require_memory_failed();
-    }
-    return handle;
-}
-
-int disk_file_open(struct disk *disk, const char *name, struct disk_file **ret_file)
-{
-    struct sim_file *file = sim_file_find(disk->of, name);
-    int error;
-
-    if (file == NULL) {
-        return -ENOENT;
-    }
-    error = sim_disk_call(disk->of, SIM_CALL_OPEN, NULL);
-    if (error != 0) {
-        return error;
-    }
-    *ret_file = new_handle(disk, name, file);
-    return 0;
-}
-
-int64_t disk_file_size(struct disk_file *file)
-{
-    return file->file == NULL ? -EBADF : (int64_t)file->file->seen.size;
-}
-
-int64_t disk_file_read_now(struct disk_file *file, uint64_t offset, void *buffer, size_t size)
-{
-    struct request request = {.file = file, .offset = offset, .size = size, .buffer = buffer};
-
-    return do_read(file->disk, &request);
-}
-
-/* ---- Afterwards ---- */
-
-static void ask(struct list *queue, const struct request *wanted)
-{
-    struct disk *disk = wanted->file->disk;
-    struct request *request = sim_allocate(sizeof(*request));
-
-    *request = *wanted;
-    list_init(&request->node);
-    request->file->uses++;
-    list_append(queue, &request->node);
-    sim_event_init(&request->event, disk->of->sim, on_read, request);
-    if (request->kind == KIND_READ) {
-        sim_event_set(&request->event,
-                      (int64_t)sim_below(disk->of->sim, (uint64_t)disk->of->settings.read_us + 1));
-    } else {
-        work_on_next(disk);
-    }
-}
-
-struct disk_file *disk_file_create(struct disk *disk, const char *name, uint64_t size,
-                                   disk_callback *done, void *context)
-{
-    struct disk_file *file = new_handle(disk, name, NULL);
-
-    ask(&disk->writes,
-        &(struct request){
-            .kind = KIND_CREATE, .file = file, .size = size, .done = done, .context = context});
-    return file;
-}
-
-void disk_file_write(struct disk_file *file, uint64_t offset, const struct span *parts,
-                     size_t count, bool sync, disk_callback *done, void *context)
-{
-    ask(&file->disk->writes, &(struct request){.kind = KIND_WRITE,
-                                               .file = file,
-                                               .offset = offset,
-                                               .parts = parts,
-                                               .count = count,
-                                               .sync = sync,
-                                               .done = done,
-                                               .context = context});
-}
-
-void disk_file_sync(struct disk_file *file, disk_callback *done, void *context)
-{
-    ask(&file->disk->writes,
-        &(struct request){.kind = KIND_SYNC, .file = file, .done = done, .context = context});
-}
-
-void disk_file_rename(struct disk_file *file, const char *name, disk_callback *done, void *context)
-{
-    struct request request = {.kind = KIND_RENAME, .file = file, .done = done, .context = context};
-
-    request.name = strdup(name);
-    if (request.name == NULL) {
-        require_memory_failed();
-    }
-    ask(&file->disk->writes, &request);
-}
-
-void disk_file_remove(struct disk_file *file, disk_callback *done, void *context)
-{
-    ask(&file->disk->writes,
-        &(struct request){.kind = KIND_REMOVE, .file = file, .done = done, .context = context});
-}
-
-void disk_file_close(struct disk_file *file)
-{
-    ask(&file->disk->writes, &(struct request){.kind = KIND_CLOSE, .file = file});
-}
-
-void disk_file_read(struct disk_file *file, uint64_t offset, void *buffer, size_t size,
-                    disk_callback *done, void *context)
-{
-    ask(&file->disk->reads, &(struct request){.kind = KIND_READ,
-                                              .file = file,
-                                              .offset = offset,
-                                              .size = size,
-                                              .buffer = buffer,
-                                              .done = done,
-                                              .context = context});
-}
-
-int64_t disk_free_bytes(struct disk *disk)
-{
-    int error = sim_disk_call(disk->of, SIM_CALL_STATVFS, NULL);
-
-    return error != 0 ? error : (int64_t)disk->of->settings.free_bytes;
-}
-
-struct disk_counters disk_counters(const struct disk *disk)
-{
-    return disk->totals;
 }

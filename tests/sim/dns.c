@@ -1,4 +1,4 @@
-#include "sim/dns.h"
+#include "sim/dns-internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,40 +8,8 @@
 #include "base/list.h"
 #include "base/require.h"
 #include "base/text.h"
-#include "system/dns.h"
 
-enum {
-    TYPE_A = 1,
-    TYPE_CNAME = 5,
-    TYPE_PTR = 12,
-    TYPE_MX = 15,
-    TYPE_TXT = 16,
-    TYPE_AAAA = 28,
-    RECORD_LIMIT = 64,
-    CHAIN_LIMIT = 8,
-    TTL_S = 300,
-};
-#define NAME_SIZE 256
-
-/* One record, or, with `status` not OK, what happens to every question for the name. */
-struct record {
-    struct list node;
-    char name[NAME_SIZE];
-    uint16_t type;
-    enum dns_status status;
-    bool is_late, alternates;
-    char target[NAME_SIZE]; /* of a CNAME */
-    uint8_t rdata[512];
-    size_t size;
-};
-
-struct sim_dns {
-    struct sim *sim;
-    struct sim_dns_settings settings;
-    struct list records;
-    struct dns *program;
-    uint64_t questions;
-};
+enum { RECORD_LIMIT = 64, CHAIN_LIMIT = 8, TTL_S = 300 };
 
 struct dns {
     struct sim_dns *of;
@@ -53,7 +21,7 @@ struct dns {
 struct dns_query {
     struct list node;
     struct dns *dns;
-    char name[NAME_SIZE];
+    char name[SIM_DNS_NAME_SIZE];
     uint16_t type;
     bool failed, lies;
     void (*answered)(void *context, const struct dns_answer *answer);
@@ -85,169 +53,13 @@ uint64_t sim_dns_questions(const struct sim_dns *dns)
     return dns->questions;
 }
 
-/* ---- The table ---- */
-
-static bool copy_name(struct span name, char text[NAME_SIZE])
-{
-    if (name.size > 0 && name.data[name.size - 1] == '.') {
-        name.size--;
-    }
-    if (name.size >= NAME_SIZE - 1) {
-        return false;
-    }
-    for (size_t i = 0; i < name.size; i++) {
-        text[i] = (char)text_lower(name.data[i]);
-    }
-    text[name.size] = '\0';
-    return true;
-}
-
-/* A name as on the wire. */
-static bool add_name(struct record *record, const char *name)
-{
-    struct span rest = span_text(name), label;
-    bool more = rest.size > 0 && !span_equal(rest, SPAN("."));
-
-    while (more) {
-        more = span_cut(rest, '.', &label, &rest);
-        if (label.size == 0 && !more) {
-            break;
-        }
-        if (label.size == 0 || label.size > 63 ||
-            record->size + label.size + 2 > sizeof(record->rdata)) {
-            return false;
-        }
-        record->rdata[record->size++] = (uint8_t)label.size;
-        memcpy(record->rdata + record->size, label.data, label.size);
-        record->size += label.size;
-    }
-    record->rdata[record->size++] = 0;
-    return true;
-}
-
-static bool set_address(struct record *record, const char *data, enum ip_family family)
-{
-    struct ip ip;
-
-    if (!ip_parse(span_text(data), &ip) || ip.family != family) {
-        return false;
-    }
-    record->size = family == IP_V4 ? 4 : 16;
-    memcpy(record->rdata, ip.bytes, record->size);
-    return true;
-}
-
-static bool set_mx(struct record *record, const char *data)
-{
-    char *end;
-    unsigned long preference = strtoul(data, &end, 10);
-
-    if (end == data || *end != ' ' || preference > UINT16_MAX) {
-        return false;
-    }
-    record->rdata[0] = (uint8_t)(preference >> 8);
-    record->rdata[1] = (uint8_t)(preference & 0xff);
-    record->size = 2;
-    return add_name(record, end + 1);
-}
-
-static bool set_text(struct record *record, const char *data)
-{
-    size_t size = strlen(data);
-
-    if (size > 255) {
-        return false;
-    }
-    record->rdata[0] = (uint8_t)size;
-    memcpy(record->rdata + 1, data, size);
-    record->size = size + 1;
-    return true;
-}
-
-static bool set_alias(struct record *record, const char *data)
-{
-    return copy_name(span_text(data), record->target);
-}
-
-static bool set_failure(struct record *record, const char *type)
-{
-    record->is_late = strcasecmp(type, "TIMEOUT") == 0;
-    record->alternates = strcasecmp(type, "ALTERNATES") == 0;
-    record->status = strcasecmp(type, "BOGUS") == 0 ? DNS_BOGUS : DNS_FAILED;
-    return record->is_late || record->alternates || record->status == DNS_BOGUS ||
-           strcasecmp(type, "SERVFAIL") == 0;
-}
-
-static bool set_record(struct record *record, const char *type, const char *data)
-{
-    static const struct {
-        const char *name;
-        uint16_t type;
-    } TYPES[] = {{"A", TYPE_A},     {"AAAA", TYPE_AAAA}, {"MX", TYPE_MX},
-                 {"TXT", TYPE_TXT}, {"PTR", TYPE_PTR},   {"CNAME", TYPE_CNAME}};
-
-    for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++) {
-        if (strcasecmp(TYPES[i].name, type) == 0) {
-            record->type = TYPES[i].type;
-        }
-    }
-    switch (record->type) {
-    case TYPE_A:
-        return set_address(record, data, IP_V4);
-    case TYPE_AAAA:
-        return set_address(record, data, IP_V6);
-    case TYPE_MX:
-        return set_mx(record, data);
-    case TYPE_TXT:
-        return set_text(record, data);
-    case TYPE_PTR:
-        return add_name(record, data);
-    case TYPE_CNAME:
-        return set_alias(record, data);
-    default:
-        return set_failure(record, type);
-    }
-}
-
-bool sim_dns_add(struct sim_dns *dns, const char *name, const char *type, const char *data)
-{
-    struct record *record = sim_allocate(sizeof(*record));
-    bool is_cut = strncmp(type, "CUT ", 4) == 0;
-
-    list_init(&record->node);
-    type += is_cut ? 4 : 0;
-    if (!copy_name(span_text(name), record->name) ||
-        !set_record(record, type, data == NULL ? "" : data)) {
-        free(record);
-        return false;
-    }
-    record->size -= is_cut ? 1 : 0;
-    list_append(&dns->records, &record->node);
-    return true;
-}
-
-void sim_dns_remove(struct sim_dns *dns, const char *name)
-{
-    struct list *node, *next;
-
-    for (node = dns->records.next; node != &dns->records; node = next) {
-        struct record *record = LIST_OF(node, struct record, node);
-
-        next = node->next;
-        if (strcasecmp(record->name, name) == 0) {
-            list_remove(node);
-            free(record);
-        }
-    }
-}
-
 /* ---- Answers ---- */
 
 struct found {
     struct span records[RECORD_LIMIT];
     size_t count;
     bool name_exists;
-    const struct record *alias, *failure;
+    const struct sim_dns_record *alias, *failure;
 };
 
 static struct found look_up(const struct sim_dns *dns, const char *name, uint16_t type)
@@ -256,7 +68,7 @@ static struct found look_up(const struct sim_dns *dns, const char *name, uint16_
     const struct list *node;
 
     for (node = dns->records.next; node != &dns->records; node = node->next) {
-        const struct record *record = LIST_OF(node, const struct record, node);
+        const struct sim_dns_record *record = LIST_OF(node, const struct sim_dns_record, node);
         size_t size = strlen(name), whole = strlen(record->name);
 
         if (strcmp(record->name, name) != 0) {
@@ -268,7 +80,7 @@ static struct found look_up(const struct sim_dns *dns, const char *name, uint16_
         found.name_exists = true;
         if (record->status != DNS_OK) {
             found.failure = record;
-        } else if (record->type == TYPE_CNAME && type != TYPE_CNAME) {
+        } else if (record->type == SIM_DNS_CNAME && type != SIM_DNS_CNAME) {
             found.alias = record;
         } else if (record->type == type && found.count < RECORD_LIMIT) {
             found.records[found.count++] = span_of(record->rdata, record->size);
@@ -331,10 +143,10 @@ static struct span false_record(struct sim_dns *dns, uint16_t type)
         {127, 0, 0, 1}, {192, 0, 2, 1}, {0, 0, 0, 0}, {224, 0, 0, 1}, {169, 254, 1, 1}};
     static const uint8_t LOOPBACK[16] = {[15] = 1};
 
-    if (type == TYPE_A) {
+    if (type == SIM_DNS_A) {
         return span_of(ADDRESSES[sim_below(dns->sim, 5)], 4);
     }
-    if (type == TYPE_AAAA) {
+    if (type == SIM_DNS_AAAA) {
         return span_of(LOOPBACK, sizeof(LOOPBACK));
     }
     return sim_chance(dns->sim, 500) ? SPAN("\0\5\5relay\7example\3net\0")
@@ -470,7 +282,7 @@ void dns_close(struct dns *dns)
 static int64_t choose_delay(struct dns_query *query)
 {
     struct sim_dns *dns = query->dns->of;
-    const struct record *failure = look_up(dns, query->name, query->type).failure;
+    const struct sim_dns_record *failure = look_up(dns, query->name, query->type).failure;
     bool is_late = failure != NULL && failure->is_late;
 
     if (sim_chance(dns->sim, dns->settings.failure_permille)) {
@@ -492,7 +304,7 @@ struct dns_query *dns_ask(struct dns *dns, struct span name, uint16_t type,
     query->type = type;
     query->answered = answered;
     query->context = context;
-    query->failed = !copy_name(name, query->name);
+    query->failed = !sim_dns_copy_name(name, query->name);
     list_init(&query->node);
     list_append(&dns->queries, &query->node);
     sim_event_init(&query->event, dns->of->sim, on_event, query);
@@ -516,7 +328,7 @@ void sim_dns_free(struct sim_dns *dns)
     }
     sim_dns_kill_program(dns);
     while ((node = list_take_first(&dns->records)) != NULL) {
-        free(LIST_OF(node, struct record, node));
+        free(LIST_OF(node, struct sim_dns_record, node));
     }
     bound = NULL;
     free(dns);

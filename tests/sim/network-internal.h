@@ -1,5 +1,6 @@
 /*
- * What network.c (wires, places, the peers' ends) and kernel.c (the program's descriptors) share.
+ * What network.c (places, the peers' ends), network_wire.c (wires) and kernel.c (the program's
+ * descriptors) share.
  *
  * A wire joins two ends. What an end writes waits in its `out`, arrives piece by piece in the
  * other's `in`. A wire is freed when both ends are closed and nothing is on its way any more.
@@ -73,12 +74,20 @@ struct sim_wire *sim_wire_new(struct sim_network *network, struct ip_endpoint so
                               bool from_program);
 /* Looks for who listens there, and opens or refuses after a while. */
 void sim_wire_open(struct sim_wire *wire, struct ip_endpoint endpoint, const char *path);
+void sim_wire_free(struct sim_wire *wire);
+void sim_wire_cut(struct sim_wire *wire); /* as its `cut` says, at once */
+/* Who listens: at this very address, or, for the program, at any; or who answers otherwise. */
+const struct sim_place *sim_network_listener(struct sim_network *network,
+                                             struct ip_endpoint endpoint, const char *path,
+                                             bool from_program);
 struct sim_place *
 sim_network_place(struct sim_network *network, struct ip_endpoint endpoint,
                   const char *path);        /* made if it is not there; silently refuses */
 void sim_end_send(struct sim_end *end);     /* something is to be put on its way */
 void sim_end_consumed(struct sim_end *end); /* there may be room again for what the other sends */
 void sim_end_release(struct sim_end *end);  /* the user has closed it */
+
+void sim_end_start_reset(struct sim_end *end); /* behind what fitted into the other's window */
 
 /* kernel.c: whose program it serves; and the end of all its descriptors. */
 void sim_kernel_attach(struct sim_network *network);

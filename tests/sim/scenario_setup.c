@@ -226,7 +226,7 @@ bool sim_do_network(struct sim_scenario *scenario)
 /* disk fail ACT [after N] [times N] ERROR; disk free BYTES; disk lies */
 bool sim_do_disk(struct sim_scenario *scenario)
 {
-    static const char *const ACTS[] = {"write", "sync", "create", "read"};
+    static const char *const ACTS[] = {"write", "sync", "create", "read", "rename"};
     static const char *const ERRORS[] = {"EIO", "ENOSPC", "EDQUOT"};
     static const int NUMBERS[] = {-EIO, -ENOSPC, -EDQUOT};
     struct sim_disk *disk = sim_world_disk(scenario->world);

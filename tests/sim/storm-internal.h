@@ -135,6 +135,8 @@ void sim_storm_expect_commands(struct storm *storm); /* storm_operator.c */
 void sim_storm_command(struct storm *storm);
 void sim_storm_release_all(struct storm *storm);
 
+/* Complains if the deliverer's or the spool's own counts do not fit. storm_books.c */
+void sim_storm_books_agree(struct storm *storm);
 /* Reads what is new: mails at next hops, the log, the queue. storm_books.c */
 void sim_storm_expect_events(struct storm *storm);
 void sim_storm_read_books(struct storm *storm,

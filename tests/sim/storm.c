@@ -167,7 +167,8 @@ static void expect(struct storm *storm)
 static void take_figures(struct storm *storm, struct sim_storm_figures *ret_figures)
 {
     static const char *const FAULTS[] = {"disk: a write fails", "disk: a sync fails",
-                                         "disk: a file is not made", "disk: a read fails"};
+                                         "disk: a file is not made", "disk: a read fails",
+                                         "disk: a rename fails"};
     const struct sim_reach *reaches;
     size_t count;
     struct span log = sim_world_log(storm->world);

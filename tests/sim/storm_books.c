@@ -361,3 +361,23 @@ void sim_storm_count_up(struct storm *storm)
         }
     }
 }
+
+/* ---- Agreement ---- */
+
+void sim_storm_books_agree(struct storm *storm)
+{
+    struct program_worker *worker = sim_world_worker(storm->world);
+    struct spool_counters counters = spool_counters(program_worker_spool(worker));
+    const char *fault = deliver_check(program_worker_deliver(worker));
+
+    if (fault != NULL) {
+        sim_storm_complain(storm, "the deliverer's books: %s", fault);
+    }
+    if (counters.messages != storm->queue.messages ||
+        counters.recipients != storm->queue.recipients) {
+        sim_storm_complain(
+            storm, "the spool counts %llu messages, %llu recipients; there are %llu, %llu",
+            (unsigned long long)counters.messages, (unsigned long long)counters.recipients,
+            (unsigned long long)storm->queue.messages, (unsigned long long)storm->queue.recipients);
+    }
+}

@@ -35,8 +35,7 @@ struct smtp_client_progress {
     bool *accepted;                              /* a recipient; in its arena */
     size_t accepted_count;
     size_t written, answered;
-    size_t final_next;  /* LMTP: the recipient the next final reply is for, or behind it */
-    size_t unsent_size; /* of the output if nothing of this transaction had been sent */
+    size_t final_next; /* LMTP: the recipient the next final reply is for, or behind it */
     bool is_mail_accepted, is_mail_refused;
     bool is_chunked; /* BDAT */
     enum smtp_client_content content;
@@ -48,6 +47,7 @@ struct smtp_client {
     struct smtp_client_settings settings;
     enum smtp_client_state state;
     bool is_ready_told, is_finished; /* FINISHED is still to be told */
+    bool has_refused;                /* something of a transaction, at any time */
     struct smtp_client_peer peer;
     struct buffer output;
     struct smtp_reply_reader reader;

@@ -286,6 +286,18 @@ enum smtp_client_event smtp_client_next(struct smtp_client *client, struct span 
     }
 }
 
+/*
+ * BDAT and its content may lie behind RCPT in one group, so that of replies out of step the one to
+ * RCPT would pass for the final one. A refusal too many puts them out of step, and is seen: it
+ * refuses the only recipient there is, and from then on DATA is used, whose 354 shows the step.
+ */
+static bool may_chunk(const struct smtp_client *client,
+                      const struct smtp_client_transaction *transaction)
+{
+    return client->settings.chunk && client->peer.chunking && transaction->content_bytes > 0 &&
+           transaction->recipient_count == 1 && !client->has_refused;
+}
+
 void smtp_client_begin(struct smtp_client *client, struct smtp_client_transaction *transaction)
 {
     require(client->state == SMTP_STATE_READY && client->is_ready_told && !client->is_finished);
@@ -296,9 +308,7 @@ void smtp_client_begin(struct smtp_client *client, struct smtp_client_transactio
     client->progress = (struct smtp_client_progress){
         .transaction = transaction,
         .accepted = arena_alloc(transaction->arena, transaction->recipient_count),
-        .is_chunked =
-            client->settings.chunk && client->peer.chunking && transaction->content_bytes > 0,
-        .unsent_size = buffer_size(&client->output),
+        .is_chunked = may_chunk(client, transaction),
         .at_line_start = true,
     };
     client->state = SMTP_STATE_TRANSACTION;

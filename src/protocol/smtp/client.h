@@ -4,8 +4,9 @@
  *
  * As suspicious as the server: reply limits, no unsolicited bytes, a premature reply is an error
  * and never a delivery. It pipelines where the next hop offers it, uses BDAT where CHUNKING is
- * offered, asks for 8BITMIME, SMTPUTF8, SIZE and DSN where they are offered. Content is given out
- * by the shell through smtp_client_content, dot-stuffed here for DATA and verbatim for BDAT.
+ * offered (for one recipient, until something is refused: see smtp_client_begin), asks for
+ * 8BITMIME, SMTPUTF8, SIZE and DSN where they are offered. Content is given out by the shell
+ * through smtp_client_content, dot-stuffed here for DATA and verbatim for BDAT.
  *
  *   GREETING -> EHLO (-> HELO) -> READY -> ENVELOPE -> CONTENT -> FINAL -> READY -> QUIT -> CLOSED
  */
@@ -66,8 +67,8 @@ void smtp_client_free(struct smtp_client *client);
 
 /*
  * Takes bytes off the front of `input`, which is all that has come; call again with the rest until
- * MORE. What was sent must have been consumed from the output before: a reply to a command that
- * still lies there is premature, and breaks the connection.
+ * MORE. What was sent must have been consumed from the output before: a reply to a command of which
+ * a part still lies there is premature, and breaks the connection; only 421 may come at any time.
  */
 enum smtp_client_event smtp_client_next(struct smtp_client *client, struct span input,
                                         size_t *ret_used) __attribute__((warn_unused_result));

@@ -135,7 +135,6 @@ static void write_content_command(struct smtp_client *client)
 void smtp_client_pump(struct smtp_client *client)
 {
     struct smtp_client_progress *progress = &client->progress;
-    size_t before = buffer_size(&client->output);
     while (has_room(client) && smtp_client_may_write(client)) {
         size_t number = progress->written++;
         if (number == 0) {
@@ -146,5 +145,4 @@ void smtp_client_pump(struct smtp_client *client)
             write_content_command(client);
         }
     }
-    progress->unsent_size += buffer_size(&client->output) - before;
 }

@@ -92,8 +92,6 @@ static void take_data_reply(struct smtp_client *client, const struct smtp_reply 
         finish(client, progress->is_mail_accepted);
     } else if (reply->code != 354) {
         smtp_client_break(client, "neither 354 nor a refusal in answer to DATA");
-    } else if (buffer_size(&client->output) > 0) {
-        smtp_client_break(client, "354 before DATA was sent");
     } else if (progress->accepted_count > 0) {
         progress->content = SMTP_GIVE_WANTED;
     } else { /* RFC 2920 3.1: nobody is left, so the content is empty, and refused or not */
@@ -170,19 +168,34 @@ static void check_end(struct smtp_client *client)
     }
 }
 
+/* Commands of which the output still has the end; behind them only the content of BDAT can lie. */
+static size_t count_unsent(const struct smtp_client *client)
+{
+    const struct smtp_client_progress *progress = &client->progress;
+    struct span rest = buffer_span(&client->output);
+    uint64_t content = progress->is_chunked ? progress->content_bytes : 0;
+    size_t count = 0, at;
+    rest = span_first(rest, rest.size > content ? rest.size - (size_t)content : 0);
+    while (span_find(rest, '\n', &at)) {
+        rest = span_from(rest, at + 1);
+        count++;
+    }
+    return count;
+}
+
 void smtp_client_take_reply(struct smtp_client *client, const struct smtp_reply *reply,
                             struct span rest)
 {
     struct smtp_client_progress *progress = &client->progress;
     size_t recipients = progress->transaction->recipient_count;
     size_t finals = recipients + (progress->is_chunked ? 1 : 2);
-    bool nothing_sent =
-        progress->answered == 0 && buffer_size(&client->output) >= progress->unsent_size;
-    bool all_answered = progress->answered < finals && progress->answered >= progress->written;
+    bool is_premature = progress->answered < finals &&
+                        progress->answered + count_unsent(client) >= progress->written;
+    client->has_refused |= is_refusal(reply);
     if (reply->code == 421) {
         give_all(client, reply);
         smtp_client_break_with(client, reply);
-    } else if (nothing_sent || all_answered) {
+    } else if (is_premature) {
         smtp_client_break(client, "a reply before a command");
     } else if (progress->answered >= finals) {
         take_final_reply(client, reply, rest);

@@ -3,19 +3,22 @@
  * wrong is remembered for the log and the bounce.
  *
  *   look the host up (pools) -> connect -> greeting -> ready (link.c), or the next address, the
- * next host, or nothing: all said 5xx, then mail fails; else the site is down for a while
+ * next host, or nothing: all said 5xx, then mail fails; else the site is down for a while. When we
+ * have no descriptor left, nobody is blamed: it begins anew a little later.
  */
 #include "service/deliver/deliver-internal.h"
 
 #include <stdlib.h>
 
 #include "base/require.h"
+#include "service/deliver/result.h"
 #include "system/random.h"
 
 enum {
     ARENA_BYTES = 16 * 1024 * 1024, /* 1000 recipients with replies of 2 KiB, several times */
     REFUSED_BATCH = 20,
     REFUSED_PAUSE_MS = 1000,
+    OURS_PAUSE_MS = 5000, /* until there may be a descriptor again */
 };
 
 static void try_next(struct deliver_link *link);
@@ -45,6 +48,13 @@ static void remember_failure(struct deliver_link *link, struct span text, unsign
                            (const char *)address.data, (int)text.size, (const char *)text.data);
 }
 
+static void postpone(struct deliver_link *link)
+{
+    link->site->pause_ms = deliver_now_ms(link->deliver) + OURS_PAUSE_MS;
+    deliver_outcome_put_off(link->destination, link->failure_host, link->failure);
+    deliver_link_close(link, false);
+}
+
 static void opening_failed(struct deliver_link *link, const struct deliver_failure *failure)
 {
     struct deliver *deliver = link->deliver;
@@ -53,6 +63,10 @@ static void opening_failed(struct deliver_link *link, const struct deliver_failu
                      failure->error == 0 ? failure->reply.code : 0);
     deliver_connection_free(link->connection);
     link->connection = NULL;
+    if (deliver_result_is_ours(failure)) {
+        postpone(link);
+        return;
+    }
     if (link->address >= link->hosts->hosts[link->host].ip_count) {
         deliver_hosts_failed(&link->hosts->hosts[link->host], deliver_now_ms(deliver),
                              random_number());

@@ -13,7 +13,6 @@ enum {
     IN_FLIGHT_PAUSE_MS = 60 * 1000,
     HELD_PAUSE_MS = 3600 * 1000,
     BATCH = 200,
-    FULL_PAUSE_MS = 1000,
 };
 
 static void set_timer(struct deliver *deliver)
@@ -147,8 +146,8 @@ void deliver_deadline_fired(void *context)
         if ((first = heap_first(&deliver->messages)) == NULL || first->key > now_ms) {
             break;
         }
-        if (deliver->notice_count >= DELIVER_NOTICES) {
-            timer_set(&deliver->deadline, FULL_PAUSE_MS);
+        if (deliver_notice_is_full(deliver)) {
+            timer_set(&deliver->deadline, DELIVER_NOTICES_PAUSE_MS);
             return;
         }
         struct deliver_message *block = HEAP_OF(first, struct deliver_message, deadline);

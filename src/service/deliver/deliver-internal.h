@@ -25,12 +25,13 @@
 #include "system/timer.h"
 
 enum {
-    DELIVER_ASKING = 64,    /* look-ups of MX under way */
+    DELIVER_ASKING = 64, /* look-ups of MX under way */
     DELIVER_BATCH = DELIVER_MOST_RECIPIENTS,
     DELIVER_STEP = 1000,    /* deliveries looked at before other work gets its turn */
     DELIVER_NOTICES = 1000, /* at once; expiry and refusals wait beyond that */
     DELIVER_NOTICES_WRITING = 16,
-    DELIVER_KEPT_SIZE = 512, /* octets of a last reply */
+    DELIVER_NOTICES_PAUSE_MS = 1000, /* until those that wait for the notices look again */
+    DELIVER_KEPT_SIZE = 512,         /* octets of a last reply */
     DELIVER_REPLY_SIZE = 2048 + 64,
 };
 
@@ -281,6 +282,11 @@ void deliver_bounce_warn(struct deliver *deliver, struct deliver_message *owner)
 
 void deliver_notice_add(struct deliver *deliver, struct deliver_message *owner,
                         enum deliver_notice_kind kind, const struct deliver_notice_entry *entry);
+/* So much is to be told that failures wait, those that need no attempt; `holds_much`: attempts,
+ * too.
+ */
+bool deliver_notice_is_full(const struct deliver *deliver);
+bool deliver_notice_holds_much(const struct deliver *deliver);
 void deliver_notice_hurry(struct deliver_message *owner); /* nothing more will come soon */
 void deliver_notice_move(struct deliver_message *from,
                          struct deliver_message *to); /* to: or NULL */
@@ -322,6 +328,7 @@ struct deliver {
     struct list notices;      /* all */
     struct list notices_line; /* of them, those that wait for their turn to be written */
     size_t notice_count, notices_writing;
+    uint64_t notices_bytes, notices_writing_bytes; /* held; set aside for those being written */
     uint64_t serial;
 
     struct deliver_destination **groups; /* for routing: one per recipient */

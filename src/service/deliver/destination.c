@@ -172,7 +172,7 @@ static void fail_ready(struct deliver_destination *destination)
     struct deliver_words words = {.event = "failed", .status = span_text(verdict->status)};
 
     words.reason = verdict->text != NULL ? span_text(verdict->text) : destination->reason;
-    for (int i = 0; i < FAIL_BATCH && deliver->notice_count < DELIVER_NOTICES; i++) {
+    for (int i = 0; i < FAIL_BATCH && !deliver_notice_is_full(deliver); i++) {
         struct deliver_delivery *head = deliver_destination_head(destination);
 
         if (head == NULL) {
@@ -180,7 +180,7 @@ static void fail_ready(struct deliver_destination *destination)
         }
         deliver_outcome_fail_delivery(deliver, head, &words);
     }
-    if (deliver->notice_count < DELIVER_NOTICES) {
+    if (!deliver_notice_is_full(deliver)) {
         deliver_destination_soon(destination);
     } else {
         set_timer(destination);

@@ -20,6 +20,13 @@ enum deliver_notice_stage {
     DELIVER_NOTICE_PAUSED,
 };
 
+enum {
+    DELIVER_NOTICE_RECIPIENTS = 1000,          /* of one; for more there is another */
+    DELIVER_NOTICE_KEPT_SIZE = 1024,           /* octets of a reply that a notification quotes */
+    DELIVER_NOTICE_FRAME_BYTES = 256 * 1024,   /* of its text, besides recipients and original */
+    DELIVER_NOTICE_RECIPIENT_BYTES = 8 * 1024, /* at most, of one recipient in its text */
+};
+
 struct deliver_notice {
     struct list node, line;
     struct deliver_notice *next;   /* of the same owner */
@@ -28,7 +35,10 @@ struct deliver_notice {
     struct spool_message *message; /* leased */
     enum deliver_notice_kind kind;
     enum deliver_notice_stage stage;
-    struct arena *arena;
+    struct arena *arena;       /* of the entries */
+    struct arena *draft_arena; /* while it is written */
+    size_t held_bytes;         /* of `arena`, as counted in deliver->notices_bytes */
+    uint64_t writing_bytes;    /* as counted in deliver->notices_writing_bytes */
     struct deliver_notice_entry *first, *last, *asking;
     size_t count;
     struct timer timer;

@@ -11,11 +11,7 @@
 #include "protocol/mail/dsn.h"
 #include "system/clock.h"
 
-enum {
-    PIECE_BYTES = 64 * 1024,
-    FRAME_BYTES = 256 * 1024,   /* of a notification, besides its recipients and the original */
-    RECIPIENT_BYTES = 8 * 1024, /* at most, of one recipient in a notification */
-};
+enum { PIECE_BYTES = 64 * 1024 };
 
 static void read_on(void *context);
 static void write_on(void *context);
@@ -35,8 +31,9 @@ static void last_reply_came(void *context, const struct spool_last_reply *last)
         return;
     }
     if (last->reply.size > 0) {
-        entry->reply = arena_span(notice->arena, last->reply);
-        entry->remote = arena_span(notice->arena, last->remote);
+        entry->reply = arena_span(notice->arena, span_first(last->reply, DELIVER_NOTICE_KEPT_SIZE));
+        entry->remote =
+            arena_span(notice->arena, span_first(last->remote, DELIVER_NOTICE_KEPT_SIZE));
         entry->attempted_ms = last->attempted_ms;
     }
     notice->asking = entry->next;
@@ -133,7 +130,7 @@ static bool write_text(struct deliver_notice *notice)
     const struct deliver_settings *settings = notice->deliver->settings;
     struct spool_sender sender = spool_message_sender(notice->message);
     struct mail_dsn_recipient *recipients =
-        arena_alloc(notice->arena, notice->count * sizeof(*recipients));
+        arena_alloc(notice->draft_arena, notice->count * sizeof(*recipients));
     char id[SPOOL_ID_SIZE], notice_id[SPOOL_ID_SIZE];
     size_t count = 0;
 
@@ -142,8 +139,8 @@ static bool write_text(struct deliver_notice *notice)
     }
     spool_message_write_id(spool_message_id(notice->message), id);
     spool_message_write_id(notice->draft_id, notice_id);
-    buffer_init(&notice->text,
-                FRAME_BYTES + 2 * settings->bounce_quote_bytes + count * RECIPIENT_BYTES);
+    buffer_init(&notice->text, DELIVER_NOTICE_FRAME_BYTES + 2 * settings->bounce_quote_bytes +
+                                   count * DELIVER_NOTICE_RECIPIENT_BYTES);
     return mail_dsn_write(&notice->text,
                           &(struct mail_dsn){
                               .hostname = settings->hostname,
@@ -169,7 +166,7 @@ static void begin_draft(struct deliver_notice *notice)
 {
     struct spool_sender to = spool_message_sender(notice->message);
     struct spool_draft_recipient recipient = {
-        .permit = policy_permit_bounce(notice->arena, to.address, to.domain),
+        .permit = policy_permit_bounce(notice->draft_arena, to.address, to.domain),
         .notify = MAIL_NOTIFY_NEVER};
     struct mail_sender sender = {.body = MAIL_BODY_8BIT, .smtputf8 = !text_is_ascii(to.address)};
 
@@ -251,6 +248,8 @@ void deliver_notice_drop_work(struct deliver_notice *notice)
     notice->reader = NULL;
     spool_abort(notice->draft);
     notice->draft = NULL;
+    arena_free(notice->draft_arena);
+    notice->draft_arena = NULL;
     buffer_done(&notice->original);
     buffer_done(&notice->text);
     buffer_init(&notice->original, 0);

@@ -1,3 +1,11 @@
+/*
+ * The life of a notification, and what all of them together may hold.
+ *
+ * What gathers and waits has one share of memory. When it is used up, nothing is begun that could
+ * add to it: no expiry, no transaction. What comes of those that were under way is still taken, in
+ * few words. What is being written has another share: who does not fit into it waits in line. So a
+ * spool that takes nothing for hours stops deliveries in the end, and costs no more memory.
+ */
 #include "service/deliver/notice-internal.h"
 
 #include <stdlib.h>
@@ -6,11 +14,58 @@
 #include "system/clock.h"
 
 enum {
-    GATHER_MS = 1000,               /* for failures of the same message elsewhere */
-    PAUSE_MS = 30 * 1000,           /* until a spool that took nothing is tried again */
-    ARENA_BYTES = 64 * 1024 * 1024, /* of what thousands of recipients were told */
-    KEPT_SIZE = 1024,               /* octets of a reply that a notification quotes */
+    GATHER_MS = 1000,     /* for failures of the same message elsewhere */
+    PAUSE_MS = 30 * 1000, /* until a spool that took nothing is tried again */
+    SHORT_SIZE = 128,     /* octets of a reply, once the share is used up */
+    ENTRY_BYTES = sizeof(struct deliver_notice_entry) + 16 + 6 * DELIVER_NOTICE_KEPT_SIZE,
+    ASKED_BYTES = 2 * DELIVER_NOTICE_KEPT_SIZE, /* of ENTRY_BYTES, what comes while it is written */
+    ARENA_BYTES = DELIVER_NOTICE_RECIPIENTS * ENTRY_BYTES,
+    DRAFT_RECIPIENT_BYTES = 512,
+    DRAFT_BYTES = 64 * 1024 + DELIVER_NOTICE_RECIPIENTS * DRAFT_RECIPIENT_BYTES,
+    WRITING_RECIPIENT_BYTES = DELIVER_NOTICE_RECIPIENT_BYTES + ASKED_BYTES + DRAFT_RECIPIENT_BYTES,
 };
+_Static_assert(DELIVER_NOTICE_FRAME_BYTES + 3 * DELIVER_MOST_QUOTE_BYTES +
+                       DELIVER_NOTICE_RECIPIENTS * WRITING_RECIPIENT_BYTES <=
+                   DELIVER_NOTICES_WRITING_BYTES,
+               "one fits");
+_Static_assert(2 * (sizeof(struct deliver_notice_entry) + 4 * (SHORT_SIZE + 16)) <=
+                   DELIVER_NOTICE_MORE_RECIPIENT_BYTES,
+               "as promised");
+
+/* ---- The shares ---- */
+
+bool deliver_notice_holds_much(const struct deliver *deliver)
+{
+    return deliver->notices_bytes >= DELIVER_NOTICES_BYTES;
+}
+
+bool deliver_notice_is_full(const struct deliver *deliver)
+{
+    return deliver->notice_count >= DELIVER_NOTICES || deliver_notice_holds_much(deliver);
+}
+
+static void account(struct deliver_notice *notice, size_t held_bytes)
+{
+    notice->deliver->notices_bytes += held_bytes - notice->held_bytes;
+    notice->held_bytes = held_bytes;
+}
+
+/* What it may come to hold while it is written, besides its entries. */
+static uint64_t writing_bytes(const struct deliver_notice *notice)
+{
+    return DELIVER_NOTICE_FRAME_BYTES + 3 * notice->deliver->settings->bounce_quote_bytes +
+           notice->count * WRITING_RECIPIENT_BYTES;
+}
+
+static void leave_writing(struct deliver_notice *notice)
+{
+    struct deliver *deliver = notice->deliver;
+
+    deliver_notice_drop_work(notice);
+    deliver->notices_writing--;
+    deliver->notices_writing_bytes -= notice->writing_bytes;
+    notice->writing_bytes = 0;
+}
 
 /* ---- Their life ---- */
 
@@ -30,6 +85,7 @@ static void forget(struct deliver_notice *notice)
     list_remove(&notice->node);
     list_remove(&notice->line);
     deliver->notice_count--;
+    account(notice, 0);
     spool_release(deliver->context.spool, notice->message);
     free_notice(notice);
 }
@@ -39,9 +95,19 @@ static void start_next(struct deliver *deliver)
     struct list *node;
 
     while (deliver->notices_writing < DELIVER_NOTICES_WRITING &&
-           (node = list_take_first(&deliver->notices_line)) != NULL) {
+           (node = list_first(&deliver->notices_line)) != NULL) {
+        struct deliver_notice *notice = LIST_OF(node, struct deliver_notice, line);
+        uint64_t bytes = writing_bytes(notice);
+
+        if (deliver->notices_writing_bytes + bytes > DELIVER_NOTICES_WRITING_BYTES) {
+            return;
+        }
+        list_remove(node);
+        notice->writing_bytes = bytes;
+        notice->draft_arena = arena_new(DRAFT_BYTES);
         deliver->notices_writing++;
-        deliver_notice_write(LIST_OF(node, struct deliver_notice, line));
+        deliver->notices_writing_bytes += bytes;
+        deliver_notice_write(notice);
     }
 }
 
@@ -96,7 +162,10 @@ static struct deliver_notice *new_notice(struct deliver *deliver, struct deliver
 
 static struct span keep(struct deliver_notice *notice, struct span text)
 {
-    return arena_span(notice->arena, span_first(text, KEPT_SIZE));
+    bool is_short = deliver_notice_holds_much(notice->deliver);
+
+    return arena_span(notice->arena,
+                      span_first(text, is_short ? SHORT_SIZE : DELIVER_NOTICE_KEPT_SIZE));
 }
 
 void deliver_notice_add(struct deliver *deliver, struct deliver_message *owner,
@@ -104,7 +173,7 @@ void deliver_notice_add(struct deliver *deliver, struct deliver_message *owner,
 {
     struct deliver_notice *notice = owner->notice;
 
-    while (notice != NULL && notice->kind != kind) {
+    while (notice != NULL && (notice->kind != kind || notice->count >= DELIVER_NOTICE_RECIPIENTS)) {
         notice = notice->next;
     }
     if (notice == NULL) {
@@ -125,6 +194,7 @@ void deliver_notice_add(struct deliver *deliver, struct deliver_message *owner,
     }
     notice->last = copy;
     notice->count++;
+    account(notice, arena_held(notice->arena));
 }
 
 void deliver_notice_hurry(struct deliver_message *owner)
@@ -210,6 +280,7 @@ void deliver_notice_free_all(struct deliver *deliver)
         timer_cancel(&notice->timer);
         list_remove(&notice->node);
         deliver->notice_count--;
+        account(notice, 0);
         spool_release(deliver->context.spool, notice->message);
         notice->deliver = NULL; /* freed when its answer comes */
     }
@@ -275,8 +346,7 @@ void deliver_notice_written(struct deliver_notice *notice)
     if (notice->kind == DELIVER_NOTICE_FAILED) {
         deliver->counters.bounced += notice->count;
     }
-    deliver_notice_drop_work(notice);
-    deliver->notices_writing--;
+    leave_writing(notice);
     forget(notice);
     start_next(deliver);
     deliver_check_stopped(deliver);
@@ -290,9 +360,9 @@ void deliver_notice_later(struct deliver_notice *notice)
     spool_message_write_id(spool_message_id(notice->message), id);
     LOG_EVENT(deliver->context.log, LOG_WARNING, "notice put off", log_string("id", id),
               log_string("reason", "the spool takes no messages now"));
-    deliver_notice_drop_work(notice);
+    leave_writing(notice);
+    account(notice, arena_held(notice->arena)); /* with what was asked for it */
     notice->stage = DELIVER_NOTICE_PAUSED;
     timer_set(&notice->timer, PAUSE_MS);
-    deliver->notices_writing--;
     deliver_check_stopped(deliver);
 }

@@ -1,5 +1,7 @@
 #include "service/deliver/result.h"
 
+#include <errno.h>
+
 enum { CODE_SHUTTING_DOWN = 421, CODE_TOO_MUCH = 552 };
 
 /*
@@ -60,6 +62,12 @@ enum deliver_mood deliver_result_mood(const struct deliver_transaction *transact
         is_good |= code >= 200 && code <= 299;
     }
     return is_good ? DELIVER_MOOD_GOOD : DELIVER_MOOD_SAME;
+}
+
+bool deliver_result_is_ours(const struct deliver_failure *failure)
+{
+    return failure->error == -EMFILE || failure->error == -ENFILE || failure->error == -ENOBUFS ||
+           failure->error == -ENOMEM;
 }
 
 bool deliver_result_was_stale(const struct deliver_transaction *transaction,

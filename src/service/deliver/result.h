@@ -22,6 +22,9 @@ enum deliver_mood { DELIVER_MOOD_GOOD, DELIVER_MOOD_SAME, DELIVER_MOOD_BAD };
 enum deliver_mood deliver_result_mood(const struct deliver_transaction *transaction,
                                       const struct deliver_failure *failure);
 
+/* We had no descriptor or no memory for the connection: it says nothing about them. */
+bool deliver_result_is_ours(const struct deliver_failure *failure);
+
 /*
  * The connection had been used before and broke before anything was said but 421: most likely the
  * next hop had closed it while it was idle, or takes no more on one. Worth another attempt at once.

@@ -17,6 +17,18 @@ enum {
     DELIVER_MOST_RECIPIENTS = 1000, /* of one transaction, whatever the limits say */
 };
 
+/*
+ * What notifications to senders can hold at most, all together: those that gather or wait for their
+ * turn (and then, of each transaction that was under way, a little more), and those being written.
+ */
+enum {
+    DELIVER_NOTICES_BYTES = 64 * 1024 * 1024,
+    DELIVER_NOTICE_MORE_BYTES = 2048, /* of a transaction, and for each recipient ... */
+    DELIVER_NOTICE_MORE_RECIPIENT_BYTES = 1536,
+    DELIVER_NOTICES_WRITING_BYTES = 64 * 1024 * 1024,
+    DELIVER_MOST_QUOTE_BYTES = 16 * 1024 * 1024, /* what bounce_quote_bytes may be */
+};
+
 /* One place that a pool sends to. */
 struct deliver_hop {
     bool lmtp;

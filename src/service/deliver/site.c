@@ -62,17 +62,26 @@ static void to_the_end(struct deliver_site *site, struct deliver_destination *de
     }
 }
 
+/* Until the next transaction may begin: the site's rate, and senders who must be told first. */
+static int64_t wait_ms(const struct deliver_site *site)
+{
+    const struct deliver *deliver = site->deliver;
+    int64_t rate_ms = deliver_rate_wait_ms(&site->rate, deliver_now_ms(deliver));
+
+    return rate_ms == 0 && deliver_notice_holds_much(deliver) ? DELIVER_NOTICES_PAUSE_MS : rate_ms;
+}
+
 struct deliver_delivery *deliver_site_take(struct deliver_site *site)
 {
     struct deliver *deliver = site->deliver;
-    int64_t wait_ms = deliver_rate_wait_ms(&site->rate, deliver_now_ms(deliver));
+    int64_t left_ms = wait_ms(site);
     struct deliver_destination *destination;
 
     if (deliver->stopping || site->ready_count == 0) {
         return NULL;
     }
-    if (wait_ms > 0) {
-        timer_set(&site->timer, wait_ms);
+    if (left_ms > 0) {
+        timer_set(&site->timer, left_ms);
         return NULL;
     }
     destination = first_waiting(site);
@@ -142,10 +151,10 @@ static void open_more(struct deliver_site *site)
         return;
     }
     while (site->ready_count > 0) {
-        int64_t wait_ms = deliver_rate_wait_ms(&site->rate, now_ms);
+        int64_t left_ms = wait_ms(site);
 
-        if (wait_ms > 0) {
-            wake_at(site, now_ms + wait_ms);
+        if (left_ms > 0) {
+            wake_at(site, now_ms + left_ms);
             return;
         }
         if (!list_is_empty(&site->idle)) {

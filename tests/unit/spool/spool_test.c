@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "policy/permit.h"
-#include "spool/spool.h"
+#include "spool/spool-internal.h"
 
 struct fixture {
     struct loop *loop;
@@ -467,6 +467,61 @@ static void test_finished_amid_compaction(void **state)
     }
 }
 
+struct no_room { /* told when copies are in flight */
+    struct fixture *fixture;
+    struct loop_task task;
+    int told;
+};
+
+static void on_no_room(void *context)
+{
+    struct no_room *it = context;
+    struct spool *spool = it->fixture->spool;
+    const struct list *first = list_first(&spool->group.items);
+    if (first != NULL && LIST_OF(first, struct spool_item, node)->kind >= SPOOL_ITEM_COPY_BODY) {
+        spool->broken = true;
+        spool_group_no_room(spool, -ENOSPC);
+        spool->broken = false;
+        spool_compact_check(spool); /* something else has become free */
+        it->told++;
+    } else {
+        loop_soon(it->fixture->loop, &it->task);
+    }
+}
+
+/* The copies that are in flight when a compaction is given up are not taken for the next one's. */
+static void test_no_room_amid_compaction(void **state)
+{
+    (void)state;
+    struct fixture f;
+    int waits;
+    start(&f);
+    struct span content = big_content(&f, 60000);
+    uint64_t stays = send(&f, 1, span_first(content, 100));
+    for (size_t i = 0; i < 30; i++) {
+        send(&f, 1, content);
+        loop_run(f.loop);
+    }
+    struct spool_message *message;
+    for (size_t cursor = 0; (message = spool_next(f.spool, &cursor)) != NULL;) {
+        if (spool_message_size(message) == content.size) {
+            spool_mark(f.spool, message, &(struct spool_mark){.state = SPOOL_DELIVERED});
+            cursor = 0;
+        }
+    }
+    struct no_room it = {.fixture = &f};
+    loop_task_init(&it.task, on_no_room, &it);
+    loop_soon(f.loop, &it.task);
+    loop_run(f.loop);
+    assert_int_equal(it.told, 1);
+    assert_null(f.spool->compaction);
+    assert_null(fake_find(f.disk, "0000000000000001.seg"));
+    assert_true(span_equal(read_all(&f, stays, &waits), span_first(content, 100)));
+    reopen(&f);
+    assert_true(span_equal(read_all(&f, stays, &waits), span_first(content, 100)));
+    stop(&f);
+}
+
 /* Whichever write or sync fails: who was told 250 is there after a restart, nobody else. */
 static void test_every_failure(void **state)
 {
@@ -533,6 +588,33 @@ static void test_refusal_is_durable_or_unknown(void **state)
         assert_int_equal(f.error == -ENOTRECOVERABLE, failures == 2);
         stop(&f);
     }
+}
+
+/*
+ * A segment that could not get its name may hold copies that count for nothing, and they would
+ * count at the next start: what is needed of it is copied, and it goes, before any other does.
+ */
+static void test_segment_without_its_name_goes(void **state)
+{
+    (void)state;
+    struct fixture f;
+    int waits;
+    start(&f);
+    struct span content = big_content(&f, 400000);
+    uint64_t kept = send(&f, 1, content);
+    loop_run(f.loop);
+    assert_non_null(fake_find(f.disk, "0000000000000001.seg"));
+    f.disk->calls = 0;
+    f.disk->fail_at = 1; /* the write, then the new name */
+    f.disk->fail_count = 2;
+    uint64_t refused = send(&f, 1, SPAN("a\r\n"));
+    loop_run(f.loop);
+    assert_int_equal(f.error, -ENOTRECOVERABLE);
+    assert_null(fake_find(f.disk, "0000000000000001.seg"));
+    reopen(&f);
+    assert_null(spool_find(f.spool, refused));
+    assert_true(span_equal(read_all(&f, kept, &waits), content));
+    stop(&f);
 }
 
 static void test_health(void **state)
@@ -645,6 +727,50 @@ static void test_drafts_leave_room_for_marks(void **state)
     stop(&f);
 }
 
+/*
+ * Full for long: what is tried again and again has used up most of the room for marks when at last
+ * all but one message of each segment is delivered. These few are copied, and mail comes in again.
+ */
+static void test_full_for_long(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct spool_message *message;
+    start(&f);
+    struct span content = big_content(&f, 30000);
+    f.disk->fail_error = -ENOSPC;
+    f.disk->fail_creates = true;
+    for (int i = 0; spool_health(f.spool) == SPOOL_HEALTHY; i++) {
+        send(&f, 1, i % 30 == 0 ? span_first(content, 300) : content);
+        f.disk->stop_when_idle = true;
+        loop_run(f.loop);
+        assert_true(i < 500);
+    }
+    while (spool_segment_room(f.spool) > f.settings.segment_bytes / 5) {
+        for (size_t cursor = 0; (message = spool_next(f.spool, &cursor)) != NULL;) {
+            for (int i = 0; i < 10; i++) {
+                mark(&f, message, SPOOL_QUEUED, 0);
+            }
+        }
+        f.disk->stop_when_idle = true;
+        loop_run(f.loop);
+    }
+    for (size_t cursor = 0; (message = spool_next(f.spool, &cursor)) != NULL;) {
+        if (spool_message_size(message) == content.size) {
+            spool_mark(f.spool, message, &(struct spool_mark){.state = SPOOL_DELIVERED});
+            cursor = 0;
+        }
+    }
+    for (int i = 0; i < 20 && spool_health(f.spool) != SPOOL_HEALTHY; i++) {
+        f.disk->stop_when_idle = true;
+        loop_run(f.loop);
+    }
+    assert_int_equal(spool_health(f.spool), SPOOL_HEALTHY);
+    f.disk->fail_creates = false;
+    reopen(&f);
+    stop(&f);
+}
+
 static void on_resume(void *context)
 {
     (*(int *)context)++;
@@ -684,11 +810,14 @@ int main(void)
         cmocka_unit_test(test_segments_come_back),
         cmocka_unit_test(test_compaction),
         cmocka_unit_test(test_finished_amid_compaction),
+        cmocka_unit_test(test_no_room_amid_compaction),
         cmocka_unit_test(test_every_failure),
         cmocka_unit_test(test_refusal_is_durable_or_unknown),
+        cmocka_unit_test(test_segment_without_its_name_goes),
         cmocka_unit_test(test_health),
         cmocka_unit_test(test_no_space_left),
         cmocka_unit_test(test_drafts_leave_room_for_marks),
+        cmocka_unit_test(test_full_for_long),
         cmocka_unit_test(test_back_pressure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

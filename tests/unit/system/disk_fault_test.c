@@ -129,17 +129,18 @@ static int call_flock(int descriptor, int operation)
     return fails(FLOCK, &is_short) ? -1 : flock(descriptor, operation);
 }
 
-#define open(path, flags)                call_open(AT_FDCWD, (path), (flags), 0)
-#define openat(folder, name, flags, ...) call_open((folder), (name), (flags), 0600)
-#define fallocate                        call_fallocate
-#define pwritev                          call_pwritev
-#define fdatasync                        call_fdatasync
-#define fsync                            call_fsync
-#define renameat                         call_rename
-#define unlinkat                         call_unlink
-#define pread                            call_pread
-#define mkdir                            call_mkdir
-#define flock(descriptor, operation)     call_flock((descriptor), (operation))
+#define open(path, flags)            call_open(AT_FDCWD, (path), (flags), 0)
+#define FLAGS(flags, ...)            (flags), 0600 /* and a mode that is always this one */
+#define openat(folder, name, ...)    call_open((folder), (name), FLAGS(__VA_ARGS__, 0600))
+#define fallocate                    call_fallocate
+#define pwritev                      call_pwritev
+#define fdatasync                    call_fdatasync
+#define fsync                        call_fsync
+#define renameat                     call_rename
+#define unlinkat                     call_unlink
+#define pread                        call_pread
+#define mkdir                        call_mkdir
+#define flock(descriptor, operation) call_flock((descriptor), (operation))
 
 #include "system/diskwork.c"
 

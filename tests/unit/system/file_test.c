@@ -130,6 +130,116 @@ static void memory_is_sealed_and_read_again(void **state)
     close(descriptor);
 }
 
+enum { NOBODY = 65534 };
+
+/* A folder of another user's, with a file of root's and links to it. Root's alone to make. */
+static void begin_place(char *ret_folder, size_t size)
+{
+    char target[128], link_path[128];
+    int descriptor;
+
+    if (geteuid() != 0) {
+        print_message("SKIP: only root can make a folder of another user's\n");
+        skip();
+    }
+    snprintf(ret_folder, size, "/var/tmp/file-test-XXXXXX");
+    assert_non_null(mkdtemp(ret_folder));
+    snprintf(target, sizeof(target), "%s/target", ret_folder);
+    descriptor = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    snprintf(link_path, sizeof(link_path), "%s/soft", ret_folder);
+    assert_int_equal(symlink(target, link_path), 0);
+    snprintf(link_path, sizeof(link_path), "%s/hard", ret_folder);
+    assert_int_equal(link(target, link_path), 0);
+    snprintf(link_path, sizeof(link_path), "%s/way", ret_folder);
+    assert_int_equal(symlink("/", link_path), 0);
+    assert_int_equal(chown(ret_folder, NOBODY, NOBODY), 0);
+}
+
+static void end_place(const char *place)
+{
+    static const char *const names[] = {"target", "soft", "hard", "way", "new", "sub"};
+    char name[128];
+
+    for (size_t i = 0; i < COUNT(names); i++) {
+        snprintf(name, sizeof(name), "%s/%s", place, names[i]);
+        (void)remove(name);
+    }
+    assert_int_equal(rmdir(place), 0);
+}
+
+/* What the worker's user can put there must not make root write elsewhere. */
+static void root_follows_no_link_of_another_user(void **state)
+{
+    static const struct {
+        const char *name;
+        int result; /* 0: opened */
+    } rows[] = {{"new", 0}, {"soft", -ELOOP}, {"hard", -EMLINK}, {"way/etc/hostname", -ELOOP}};
+    char place[64], name[128];
+
+    (void)state;
+    begin_place(place, sizeof(place));
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        int descriptor;
+
+        snprintf(name, sizeof(name), "%s/%s", place, rows[i].name);
+        descriptor = file_append_open(name);
+        assert_row(rows[i].name,
+                   rows[i].result == 0 ? descriptor >= 0 : descriptor == rows[i].result);
+        if (descriptor >= 0) {
+            close(descriptor);
+        }
+    }
+    snprintf(name, sizeof(name), "%s/way/var/tmp/file-test-none", place);
+    assert_int_equal(file_make_folder(name, NULL), -ELOOP);
+    end_place(place);
+}
+
+static void gives_a_folder_to_its_user(void **state)
+{
+    char place[64], name[128];
+    struct stat about;
+
+    (void)state;
+    begin_place(place, sizeof(place));
+    snprintf(name, sizeof(name), "%s/sub/", place);
+    for (int i = 0; i < 2; i++) { /* once made, it stays as it is */
+        assert_int_equal(file_make_folder(name, "nobody"), 0);
+        assert_int_equal(stat(name, &about), 0);
+        assert_int_equal(about.st_uid, NOBODY);
+        assert_int_equal(about.st_mode & 07777, 0700);
+    }
+    end_place(place);
+}
+
+/* /dev/stdout, or a link that root has put in a folder of root's. */
+static void links_of_root_are_followed(void **state)
+{
+    char place[] = "/var/tmp/file-test-XXXXXX", link_path[64];
+    int descriptor;
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("SKIP: only root trusts a folder of root's\n");
+        skip();
+    }
+    descriptor = file_append_open("/dev/stderr");
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    /* Everybody may write to /var/tmp, but what stands there is its owner's (the sticky bit). */
+    assert_non_null(mkdtemp(place));
+    snprintf(link_path, sizeof(link_path), "%s/log", place);
+    assert_int_equal(symlink("/dev/null", link_path), 0);
+    descriptor = file_append_open(link_path);
+    assert_true(descriptor == -EINVAL || descriptor >= 0); /* found; a device may not do */
+    if (descriptor >= 0) {
+        close(descriptor);
+    }
+    (void)remove(link_path);
+    assert_int_equal(rmdir(place), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +248,9 @@ int main(void)
         cmocka_unit_test(reads_files_larger_than_one_read),
         cmocka_unit_test(refuses_what_is_no_file),
         cmocka_unit_test(appends),
+        cmocka_unit_test(root_follows_no_link_of_another_user),
+        cmocka_unit_test(gives_a_folder_to_its_user),
+        cmocka_unit_test(links_of_root_are_followed),
     };
     int failed;
 
